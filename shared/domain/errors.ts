@@ -1,0 +1,71 @@
+// The one error type of pg-cmk. Key states (disabled, expired, gone, denied) are observations, never errors:
+// see reason.ts. Every code has a section in docs/runbook.md.
+
+/** What went wrong, as a stable code that people search for and code switches on. */
+export type ErrorCode =
+  | 'InvalidConfig' // settings that can't work: the host must not start
+  | 'InvalidKeyId' // not a Key Vault key URL, or a vault outside the allowed suffixes
+  | 'InvalidEvent' // an event that can't be understood
+  | 'InvalidMessage' // a queue message that can't be understood
+  | 'InvalidRow' // a stored row that doesn't parse: it is held and left alone
+  | 'InvalidServer' // a registration that can't be accepted as it is
+  | 'ServerIdTaken' // the id is registered under another KEK
+  | 'ServerNotFound'
+  | 'KekNotFound'
+  | 'KekNotProven' // no version of the KEK has passed its canary, so nothing may be wrapped under it
+  | 'WriteConflict' // the row changed between reading and writing (412, 409)
+  | 'StoreUnavailable' // tables, queues or blobs didn't answer
+  | 'VaultRefused' // the vault said no, for a reason of the key's; `fault` says which
+  | 'VaultUnavailable' // the vault couldn't be asked
+  | 'VaultAnswerMismatch' // the vault answered about another key than the one asked for
+  | 'WrappedDekMalformed' // not a wrapping that this app makes
+  | 'DekBindingMismatch' // the DEK inside belongs to another server
+  | 'DekIdMismatch' // the DEK inside is not the one on record
+  | 'RewrapProofFailed' // a new wrapping didn't unwrap to the DEK that went in: nothing was committed
+  | 'ServerUnreachable' // no connection to PostgreSQL
+  | 'ServerTlsFailed' // the server's certificate was not accepted
+  | 'ServerAuthFailed' // PostgreSQL refused the app's login
+  | 'ServerRightsMissing' // the app's role lacks a right it needs; `detail` lists which
+  | 'MaintenanceDatabaseOpen' // PUBLIC may connect to the maintenance database
+  | 'SecretSettingMissing' // `auth: setting` names an app setting that doesn't exist
+  | 'PublishFailed'; // an own event couldn't be published: it stays in the outbox
+
+/**
+ * Every error that pg-cmk throws on purpose. `retryable` says whether trying the same again may work;
+ * `remedy` tells a person what to do. Messages carry ids, never a DEK, a token or a ciphertext.
+ */
+export class CmkError extends Error {
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+  readonly remedy: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: {
+      readonly remedy: string;
+      readonly retryable?: boolean;
+      readonly cause?: unknown;
+      readonly detail?: Readonly<Record<string, unknown>>;
+    },
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'CmkError';
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+    this.remedy = options.remedy;
+    this.detail = options.detail ?? {};
+  }
+}
+
+/** Whether `error` is a CmkError, of the given code where one is named. */
+export function isCmkError(error: unknown, code?: ErrorCode): error is CmkError {
+  return error instanceof CmkError && (code === undefined || error.code === code);
+}
+
+/** The text of anything that was thrown, for a log line or a row; one line, at most 500 characters. */
+export function describeError(error: unknown): string {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return text.replaceAll(/\s+/g, ' ').slice(0, 500);
+}

@@ -1,0 +1,26 @@
+// How a server is registered: what the customer chose for it, and how the app reaches it (design 6 and 8).
+
+/** What to do when the key is lost. `alertOnly` closes nothing and only reports. */
+export type KeyLossPolicy = 'terminate' | 'drain' | 'denyNew' | 'alertOnly';
+
+export type PostgresAuth =
+  | { readonly kind: 'entra' } // an Entra token of the app's identity is the password
+  | { readonly kind: 'setting'; readonly name: string }; // the name of the app setting that holds the password
+
+export type TlsMode = 'verify-full' | 'verify-ca' | 'require' | 'disable';
+
+export interface PostgresAccess {
+  readonly kind: 'postgres';
+  readonly host: string;
+  readonly port: number;
+  /** The database that stays open for the app; PUBLIC has no CONNECT on it. Holds schema `pgcmk`. */
+  readonly maintenanceDatabase: string;
+  /** Databases that are never closed, such as `azure_sys` or `rdsadmin`. */
+  readonly excludeDatabases: readonly string[];
+  readonly user: string;
+  readonly tls: TlsMode;
+  readonly auth: PostgresAuth;
+}
+
+/** `none`: pg-cmk decides about the DEK's release only. */
+export type AccessSpec = { readonly kind: 'none' } | PostgresAccess;
