@@ -1,0 +1,88 @@
+// Audit records and the hash chain that they are moved into, one chain a KEK (design 10).
+import { createHash } from 'node:crypto';
+
+/** What made the app look. */
+export type Cause =
+  | { readonly kind: 'event'; readonly id: string; readonly type: string }
+  /** A record of the vault's audit log; `by` is who did it, as the log names them. */
+  | { readonly kind: 'auditLog'; readonly id: string; readonly operation: string; readonly by: string | null }
+  | { readonly kind: 'probe' }
+  | { readonly kind: 'sweep' }
+  | { readonly kind: 'operator'; readonly by: string }
+  /** The app's own follow-up: a second look, a retry, a range of a fan-out. */
+  | { readonly kind: 'followUp'; readonly of: string };
+
+export type AuditAction =
+  | 'kek.registered'
+  | 'kek.verdict'
+  | 'kek.target'
+  | 'kek.rotation'
+  | 'kek.nearExpiry'
+  | 'kek.degraded'
+  | 'server.registered'
+  | 'server.rewrapped'
+  | 'server.proven'
+  | 'server.rewrapFailed'
+  | 'server.accessDecided'
+  | 'server.accessApplied'
+  | 'server.accessFailed'
+  | 'event.rejected'
+  | 'message.poisoned';
+
+/** One decision or one effect. Holds ids only, never a DEK, a token or a ciphertext. */
+export interface AuditRecord {
+  readonly at: Date;
+  readonly action: AuditAction;
+  readonly cause: Cause;
+  readonly servers: readonly string[];
+  readonly versionBefore: string | null;
+  readonly versionAfter: string | null;
+  readonly reason: string | null;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** A record in its chain; `hash` covers everything else, the hash before it included. */
+export interface ChainedRecord {
+  readonly sequence: number;
+  /** The outbox row that it came from: the same row is never chained twice. */
+  readonly outboxId: string;
+  readonly previousHash: string;
+  readonly hash: string;
+  /** The record as JSON, byte for byte what was hashed. */
+  readonly body: string;
+}
+
+/** The hash before the first record. */
+export const CHAIN_START = '0'.repeat(64);
+
+const hashOf = (record: Omit<ChainedRecord, 'hash'>): string =>
+  createHash('sha256')
+    .update(`pg-cmk/audit-1\n${record.sequence}\n${record.outboxId}\n${record.previousHash}\n${record.body}`)
+    .digest('hex');
+
+/** The record that follows `tail`; `tail` is null for the first of a chain. */
+export function chainRecord(
+  tail: Pick<ChainedRecord, 'sequence' | 'hash'> | null,
+  outboxId: string,
+  body: string,
+): ChainedRecord {
+  const record = {
+    sequence: (tail?.sequence ?? 0) + 1,
+    outboxId,
+    previousHash: tail?.hash ?? CHAIN_START,
+    body,
+  };
+  return { ...record, hash: hashOf(record) };
+}
+
+/** The sequence number of the first record that doesn't follow from the one before; null for a sound chain. */
+export function findBrokenRecord(chain: Iterable<ChainedRecord>): number | null {
+  let tail: ChainedRecord | null = null;
+  for (const record of chain) {
+    const expected = chainRecord(tail, record.outboxId, record.body);
+    if (record.sequence !== expected.sequence || record.hash !== expected.hash) return record.sequence;
+    if (record.previousHash !== expected.previousHash) return record.sequence;
+    tail = record;
+  }
+  return null;
+}

@@ -1,0 +1,129 @@
+// What a server's row should say and what should be done about it, given its KEK. Pure.
+import { findVersion, type KekSnapshot } from './kek.ts';
+import { isProven } from './key-status.ts';
+import type { Reason } from './reason.ts';
+import type { ServerRow } from './server.ts';
+
+export interface AccessDecision {
+  readonly desired: 'granted' | 'revoked';
+  readonly reason: Reason | null;
+}
+
+/** Whether the rotation moves this server by itself. */
+const follows = (row: ServerRow, snapshot: KekSnapshot): boolean =>
+  !row.pinned &&
+  !row.incoming &&
+  snapshot.kek.target !== null &&
+  row.wrapped.kekVersion !== snapshot.kek.target;
+
+/**
+ * The access that a server should have now.
+ *
+ * The status that counts is that of the version its own wrapping names: a server that was rewrapped away from a
+ * disabled version keeps its access. An expired version revokes only a server that can't be moved to a newer one.
+ */
+export function decideAccess(row: ServerRow, snapshot: KekSnapshot): AccessDecision {
+  if (row.hold !== null || snapshot.kek.hold !== null) return { desired: 'revoked', reason: 'OperatorHold' };
+  const version = findVersion(snapshot, row.wrapped.kekVersion);
+  if (version === undefined || version.verdict === 'unproven')
+    return { desired: row.desired, reason: 'KeyNotProven' };
+  if (version.verdict === 'serve') return { desired: 'granted', reason: null };
+  const moves = follows(row, snapshot) && isProven(findVersion(snapshot, snapshot.kek.target));
+  if (version.verdictReason === 'KeyExpired' && moves) return { desired: 'granted', reason: 'KeyExpired' };
+  const desired = row.keyLossPolicy === 'alertOnly' ? 'granted' : 'revoked';
+  return { desired, reason: version.verdictReason };
+}
+
+/** The row with that decision in it; the same row where nothing changes. */
+export function withDecision(row: ServerRow, decision: AccessDecision, now: Date): ServerRow {
+  if (row.desired === decision.desired && row.desiredReason === decision.reason) return row;
+  if (row.desired === decision.desired) return { ...row, desiredReason: decision.reason };
+  return {
+    ...row,
+    desired: decision.desired,
+    desiredReason: decision.reason,
+    accessEpoch: row.accessEpoch + 1,
+    drainUntil:
+      decision.desired === 'revoked' && row.keyLossPolicy === 'drain'
+        ? new Date(now.getTime() + row.drainSeconds * 1000)
+        : null,
+    failure: null,
+  };
+}
+
+export interface InspectionPeriods {
+  readonly grantedSeconds: number;
+  readonly revokedSeconds: number;
+}
+
+export type AccessWork = 'none' | 'revoke' | 'restore';
+
+/** How long a lost chain of retries is waited for, beyond its own time, before a range takes the server up again. */
+const LOST_RETRY_SECONDS = 90;
+
+/**
+ * What to do at the server now. An inspection is the same order again: revoking and restoring are idempotent, and
+ * each repairs the drift it finds.
+ * @param attempt the attempt of a retry message; null for a range
+ */
+export function decideAccessWork(
+  row: ServerRow,
+  now: Date,
+  periods: InspectionPeriods,
+  attempt: number | null,
+): AccessWork {
+  if (row.incoming || row.tombstone) return 'none';
+  const work = row.desired === 'revoked' ? 'revoke' : 'restore';
+  if (row.failure !== null) {
+    if (attempt !== null) return attempt === row.failure.attempt ? work : 'none';
+    const lost = now.getTime() - row.failure.nextAttemptAt.getTime() > LOST_RETRY_SECONDS * 1000;
+    return lost ? work : 'none';
+  }
+  if (row.applied !== row.desired) return isWaitingForKey(row) ? 'none' : work;
+  if (row.access.kind === 'none') return 'none';
+  if (row.drainUntil !== null && row.sessionsOpen !== 0 && now >= row.drainUntil) return work;
+  const period = row.desired === 'revoked' ? periods.revokedSeconds : periods.grantedSeconds;
+  const due = row.inspectedAt === null || now.getTime() - row.inspectedAt.getTime() >= period * 1000;
+  return due ? work : 'none';
+}
+
+/** A server whose key was never proven isn't opened: nothing says that its DEK can be had. */
+const isWaitingForKey = (row: ServerRow): boolean =>
+  row.desired === 'granted' && row.desiredReason === 'KeyNotProven';
+
+export type RewrapWork =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'rewrap'; readonly target: string }
+  | { readonly kind: 'prove' };
+
+/**
+ * What to do with the wrapping now. A wrapping whose version doesn't unwrap any more can't be moved; an expired one
+ * can: the vault still unwraps it.
+ * @param proveAfterSeconds how old an unproven wrapping must be before the sweep spends a vault call on it
+ */
+export function decideRewrap(
+  row: ServerRow,
+  snapshot: KekSnapshot,
+  now: Date,
+  proveAfterSeconds: number,
+): RewrapWork {
+  if (row.incoming) return { kind: 'none' };
+  const current = findVersion(snapshot, row.wrapped.kekVersion);
+  const unwraps =
+    current !== undefined && (current.verdict !== 'revoke' || isOnlyOutOfDate(current.verdictReason));
+  if (!unwraps) return { kind: 'none' };
+  const target = findVersion(snapshot, snapshot.kek.target);
+  if (
+    target !== undefined &&
+    isProven(target) &&
+    follows(row, snapshot) &&
+    !snapshot.kek.policy.rewrapPaused
+  ) {
+    return { kind: 'rewrap', target: target.version };
+  }
+  const old = now.getTime() - row.wrappedAt.getTime() >= proveAfterSeconds * 1000;
+  return row.provenAt === null && old && isProven(current) ? { kind: 'prove' } : { kind: 'none' };
+}
+
+const isOnlyOutOfDate = (reason: Reason | null): boolean =>
+  reason === 'KeyExpired' || reason === 'KeyNotYetValid';

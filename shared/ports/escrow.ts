@@ -1,0 +1,13 @@
+// A second place for every new wrapping, before a registration is answered: a new DEK is never in one place only.
+import type { KekId } from '../domain/key-id.ts';
+import type { WrappedDek } from '../domain/wrapped-dek.ts';
+
+export interface Escrow {
+  /**
+   * Files the first wrapping of a server, unless there is one: then that one is returned, so that a registration
+   * that was cut short goes on with the DEK that it had made.
+   * @throws CmkError StoreUnavailable (retryable), InvalidRow
+   */
+  file(serverId: string, kek: KekId, wrapped: WrappedDek): Promise<WrappedDek>;
+  find(serverId: string, kek: KekId): Promise<WrappedDek | undefined>;
+}

@@ -1,0 +1,47 @@
+// What the app asks of a vault. Answers are values: an unusable key is no error (vault-answer.ts).
+import type { KekId } from '../domain/key-id.ts';
+import type { VersionAttributes } from '../domain/key-status.ts';
+import type { DeletedAnswer, VaultAnswer } from '../domain/vault-answer.ts';
+
+export interface KeyDescription {
+  readonly versions: readonly { readonly version: string; readonly attributes: VersionAttributes }[];
+  /** The newest by creation time. */
+  readonly newest: string;
+}
+
+/** The public half of a version, as far as wrapping needs it. */
+export interface PublicKey {
+  readonly keyType: 'RSA' | 'RSA-HSM';
+  readonly bits: number;
+  /** SubjectPublicKeyInfo in DER. */
+  readonly spki: Uint8Array;
+}
+
+export interface VersionDescription {
+  readonly attributes: VersionAttributes;
+  readonly publicKey: PublicKey;
+  readonly operations: readonly string[];
+}
+
+/**
+ * What an unwrap is for. `probe`: one call, 5 s at most, never retried, never queued behind a rotation.
+ * `rewrap`: waits its turn at the vault's limiter, and throttling is waited out.
+ */
+export type UnwrapUse = 'probe' | 'rewrap';
+
+export interface KeyVault {
+  /** The versions of a key, with their attributes: one call for up to 25. */
+  describe(kek: KekId): Promise<VaultAnswer<KeyDescription>>;
+  /** One version with its public key: one call. */
+  describeVersion(kek: KekId, version: string): Promise<VaultAnswer<VersionDescription>>;
+  /** Whether the vault holds it as deleted: one call. */
+  askDeleted(kek: KekId): Promise<DeletedAnswer>;
+  /** Also of an expired version. The caller owns the bytes and zeroes them. `ciphertext` is base64url. */
+  unwrap(kek: KekId, version: string, ciphertext: string, use: UnwrapUse): Promise<VaultAnswer<Uint8Array>>;
+}
+
+/** Wrapping with a public key, on this machine: RSA-OAEP-256. */
+export interface LocalWrap {
+  /** base64url. The caller keeps and zeroes `plaintext`. */
+  wrap(publicKey: PublicKey, plaintext: Uint8Array): Promise<string>;
+}
