@@ -2,6 +2,7 @@
 import { findVersion, type KekSnapshot } from './kek.ts';
 import { isProven } from './key-status.ts';
 import type { Reason } from './reason.ts';
+import { mayAttempt } from './retry.ts';
 import type { ServerRow } from './server.ts';
 
 export interface AccessDecision {
@@ -58,12 +59,11 @@ export interface InspectionPeriods {
 
 export type AccessWork = 'none' | 'revoke' | 'restore';
 
-/** How long a lost chain of retries is waited for, beyond its own time, before a range takes the server up again. */
-const LOST_RETRY_SECONDS = 90;
-
 /**
  * What to do at the server now. An inspection is the same order again: revoking and restoring are idempotent, and
  * each repairs the drift it finds.
+ *
+ * Invariant I-08: everything is level-triggered: the work follows from the row as it is, not from a message.
  * @param attempt the attempt of a retry message; null for a range
  */
 export function decideAccessWork(
@@ -72,16 +72,11 @@ export function decideAccessWork(
   periods: InspectionPeriods,
   attempt: number | null,
 ): AccessWork {
-  if (row.incoming || row.tombstone) return 'none';
+  if (row.incoming || row.tombstone || !mayAttempt(row.failure, attempt, now)) return 'none';
   const work = row.desired === 'revoked' ? 'revoke' : 'restore';
-  if (row.failure !== null) {
-    if (attempt !== null) return attempt === row.failure.attempt ? work : 'none';
-    const lost = now.getTime() - row.failure.nextAttemptAt.getTime() > LOST_RETRY_SECONDS * 1000;
-    return lost ? work : 'none';
-  }
   if (row.applied !== row.desired) return isWaitingForKey(row) ? 'none' : work;
+  if (row.failure !== null) return work;
   if (row.access.kind === 'none') return 'none';
-  if (row.drainUntil !== null && row.sessionsOpen !== 0 && now >= row.drainUntil) return work;
   const period = row.desired === 'revoked' ? periods.revokedSeconds : periods.grantedSeconds;
   const due = row.inspectedAt === null || now.getTime() - row.inspectedAt.getTime() >= period * 1000;
   return due ? work : 'none';
@@ -99,6 +94,8 @@ export type RewrapWork =
 /**
  * What to do with the wrapping now. A wrapping whose version doesn't unwrap any more can't be moved; an expired one
  * can: the vault still unwraps it.
+ *
+ * Invariant I-05: a rewrap changes the wrapping and never access.
  * @param proveAfterSeconds how old an unproven wrapping must be before the sweep spends a vault call on it
  */
 export function decideRewrap(
@@ -106,8 +103,9 @@ export function decideRewrap(
   snapshot: KekSnapshot,
   now: Date,
   proveAfterSeconds: number,
+  attempt: number | null,
 ): RewrapWork {
-  if (row.incoming) return { kind: 'none' };
+  if (row.incoming || !mayAttempt(row.rewrapFailure, attempt, now)) return { kind: 'none' };
   const current = findVersion(snapshot, row.wrapped.kekVersion);
   const unwraps =
     current !== undefined && (current.verdict !== 'revoke' || isOnlyOutOfDate(current.verdictReason));

@@ -1,29 +1,23 @@
 // One server: what its row remembers, and the state that follows from it (design 6).
-import { CmkError } from './errors.ts';
+import { CmkError, type ErrorCode } from './errors.ts';
 import type { Hold } from './kek.ts';
 import type { KekId } from './key-id.ts';
 import { isProven, type VersionState } from './key-status.ts';
 import { REMEDIES, type Reason, type ServerReason } from './reason.ts';
+import type { Retry } from './retry.ts';
 import type { AccessSpec, KeyLossPolicy } from './server-spec.ts';
 import type { WrappedDek } from './wrapped-dek.ts';
 
 export type ServerState = 'PendingKey' | 'Ready' | 'Suspect' | 'Revoking' | 'Inaccessible' | 'Restoring';
 
-/** An effect that didn't come about. `attempt` names the one chain of retries that may go on with it. */
-export interface Failure {
+/** Access that couldn't be applied. */
+export interface Failure extends Retry {
   readonly reason: ServerReason;
-  readonly message: string;
-  readonly since: Date;
-  readonly attempt: number;
-  readonly nextAttemptAt: Date;
 }
 
 /** A rewrap or proof that didn't come about; the wrapping on record is untouched. */
-export interface RewrapFailure {
-  readonly code: string;
-  readonly message: string;
-  readonly since: Date;
-  readonly attempt: number;
+export interface RewrapFailure extends Retry {
+  readonly code: ErrorCode;
 }
 
 export interface ServerRow {

@@ -1,0 +1,142 @@
+// From a KEK to its servers: one pass over the rows that counts them and enqueues the ranges with work in them.
+import type { Cause } from '../domain/audit.ts';
+import {
+  decideAccess,
+  decideAccessWork,
+  decideRewrap,
+  type InspectionPeriods,
+  withDecision,
+} from '../domain/decide-server.ts';
+import type { Census, KekSnapshot } from '../domain/kek.ts';
+import type { KekId } from '../domain/key-id.ts';
+import { RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
+import type { ServerRow } from '../domain/server.ts';
+import type { KekStore, StoredKek } from '../ports/kek-store.ts';
+import type { Clock, Log } from '../ports/runtime.ts';
+import type { ServerStore } from '../ports/server-store.ts';
+import type { WorkQueue } from '../ports/work-queue.ts';
+import type { FinishRotation } from './finish-rotation.ts';
+import { onConflict } from './on-conflict.ts';
+import { toSnapshot } from './reconcile-kek.ts';
+
+export interface FanOutDeps {
+  readonly keks: KekStore;
+  readonly servers: ServerStore;
+  readonly queue: WorkQueue;
+  readonly finishRotation: FinishRotation;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly rules: { readonly inspection: InspectionPeriods; readonly proveAfterSeconds: number };
+}
+
+export type FanOut = (kek: KekId, cause: Cause) => Promise<void>;
+
+const PAGE_ROWS = RANGE_SERVERS * 10;
+
+/**
+ * Does nothing while the KEK's epoch was fanned out already, except for a sweep. `fannedOutEpoch` follows only after
+ * all messages were enqueued, so a crash in between only means that they are enqueued once more.
+ */
+export function makeFanOut(deps: FanOutDeps): FanOut {
+  const { keks, servers, queue, clock, log, rules } = deps;
+
+  return async (kek, cause) => {
+    const stored = await keks.read(kek);
+    if (stored === undefined) return;
+    const { epoch, fannedOutEpoch } = stored.kek.value;
+    if (epoch === fannedOutEpoch && cause.kind !== 'sweep') return;
+
+    const snapshot = toSnapshot(stored);
+    const count = makeCount(clock.now());
+    let after: string | null = null;
+    do {
+      const page = await servers.page(kek, { after, from: null, to: null, limit: PAGE_ROWS });
+      for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
+      const rows = page.rows.map((one) => one.value);
+      const ranges = Array.from({ length: Math.ceil(rows.length / RANGE_SERVERS) }, (_, index) =>
+        rows.slice(index * RANGE_SERVERS, (index + 1) * RANGE_SERVERS),
+      );
+      const toMessage = (range: readonly ServerRow[]): RangeMessage => ({
+        kek,
+        epoch,
+        from: range[0]?.serverId ?? '',
+        to: range.at(-1)?.serverId ?? '',
+        attempt: null,
+        cause,
+      });
+      const marked = ranges.map((range) => ({
+        range,
+        works: range.map((row) => workOf(row, snapshot, clock.now(), rules)),
+      }));
+      for (const { range, works } of marked) count.add(range, works);
+      const withWork = (kind: 'access' | 'rewrap') =>
+        marked.filter(({ works }) => works.some((work) => work[kind])).map(({ range }) => toMessage(range));
+      // Access first: a revocation never waits behind a rotation.
+      await queue.enqueueAccess(withWork('access'));
+      await queue.enqueueRewrap(withWork('rewrap'));
+      after = page.next;
+    } while (after !== null);
+
+    await recordFanOut(deps, stored, count.census());
+    if (count.isRotated()) await deps.finishRotation(kek, cause);
+  };
+}
+
+interface Work {
+  readonly access: boolean;
+  readonly rewrap: boolean;
+  readonly follows: boolean;
+  readonly unsettled: boolean;
+}
+
+function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutDeps['rules']): Work {
+  const decided = row.incoming || row.tombstone ? row : withDecision(row, decideAccess(row, snapshot), now);
+  const rewrap = decideRewrap(row, snapshot, now, rules.proveAfterSeconds, null);
+  return {
+    access: decided !== row || decideAccessWork(row, now, rules.inspection, null) !== 'none',
+    rewrap: rewrap.kind !== 'none',
+    follows: !row.incoming && !row.pinned && row.wrapped.kekVersion !== snapshot.kek.target,
+    unsettled: decided.desired === 'revoked' || decided.applied !== decided.desired,
+  };
+}
+
+function makeCount(countedAt: Date) {
+  const versions = new Map<string, { servers: number; unproven: number }>();
+  let notSettled = 0;
+  let behind = 0;
+  return {
+    add: (rows: readonly ServerRow[], works: readonly Work[]) => {
+      for (const row of rows) {
+        const entry = versions.get(row.wrapped.kekVersion) ?? { servers: 0, unproven: 0 };
+        entry.servers += 1;
+        if (row.provenAt === null) entry.unproven += 1;
+        versions.set(row.wrapped.kekVersion, entry);
+      }
+      notSettled += works.filter((work) => work.unsettled).length;
+      behind += works.filter((work) => work.follows).length;
+    },
+    census: (): Census => ({ countedAt, versions: Object.fromEntries(versions), notSettled }),
+    isRotated: () => behind === 0,
+  };
+}
+
+/** Versions that servers were found on are watched from now on; others only as long as nothing else says so. */
+async function recordFanOut(deps: FanOutDeps, counted: StoredKek, census: Census): Promise<void> {
+  const { epoch, kek } = counted.kek.value;
+  await onConflict(async () => {
+    const stored = await deps.keks.read(kek);
+    if (stored === undefined) return;
+    const versions = stored.versions.flatMap((one) => {
+      const inUse = (census.versions[one.value.version]?.servers ?? 0) > 0;
+      if (inUse === one.value.inUse) return [];
+      // A version that changed since the count may have got its first server since.
+      const unchanged = counted.versions.some(
+        (old) => old.value.version === one.value.version && old.etag === one.etag,
+      );
+      return inUse || unchanged ? [{ value: { ...one.value, inUse }, etag: one.etag }] : [];
+    });
+    const fannedOutEpoch = Math.max(stored.kek.value.fannedOutEpoch, epoch);
+    const value = { ...stored.kek.value, fannedOutEpoch, census };
+    await deps.keks.commit(kek, { kek: { value, etag: stored.kek.etag }, versions, outbox: null });
+  });
+}

@@ -1,0 +1,63 @@
+// The end of a rotation: said once, when no server that follows it is left behind.
+import type { Cause } from '../domain/audit.ts';
+import { type KekId, keyUrl } from '../domain/key-id.ts';
+import type { KekStore } from '../ports/kek-store.ts';
+import type { Clock } from '../ports/runtime.ts';
+import type { ServerStore } from '../ports/server-store.ts';
+import { onConflict } from './on-conflict.ts';
+
+export type FinishRotation = (kek: KekId, cause: Cause) => Promise<void>;
+
+/** Costs no vault call. */
+export const makeFinishRotation =
+  ({
+    keks,
+    servers,
+    clock,
+  }: {
+    readonly keks: KekStore;
+    readonly servers: ServerStore;
+    readonly clock: Clock;
+  }) =>
+  (kek: KekId, cause: Cause): Promise<void> =>
+    onConflict(async () => {
+      const stored = await keks.read(kek);
+      if (stored === undefined) return;
+      const { target, rotation, epoch } = stored.kek.value;
+      if (target === null || rotation.state !== 'running' || (await servers.hasServersOff(kek, target)))
+        return;
+      const now = clock.now();
+      const { startedAt } = rotation;
+      const subject = keyUrl(kek, target);
+      const milliseconds = now.getTime() - startedAt.getTime();
+      await keks.commit(kek, {
+        kek: {
+          value: { ...stored.kek.value, rotation: { state: 'completed', startedAt, completedAt: now } },
+          etag: stored.kek.etag,
+        },
+        versions: [],
+        outbox: {
+          audit: [
+            {
+              at: now,
+              action: 'kek.rotation',
+              cause,
+              servers: [],
+              versionBefore: null,
+              versionAfter: target,
+              reason: 'completed',
+              detail: { epoch, milliseconds },
+            },
+          ],
+          events: [
+            {
+              id: `${subject}:${epoch}:PgCmk.RotationCompleted`,
+              type: 'PgCmk.RotationCompleted',
+              subject,
+              time: now,
+              data: { target, startedAt, completedAt: now },
+            },
+          ],
+        },
+      });
+    });

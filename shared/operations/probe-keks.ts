@@ -1,0 +1,123 @@
+// The probe: one unwrap for every key version in use. It decides nothing; on a change it asks for a reconcile.
+import { isCanary } from '../domain/canary.ts';
+import { type KekId, kekKey, keyUrl } from '../domain/key-id.ts';
+import { classifyObservation, type Finding, isUnsettled, type VersionState } from '../domain/key-status.ts';
+import type { ProbeMessage } from '../domain/message.ts';
+import type { KekStore, StoredKek } from '../ports/kek-store.ts';
+import type { KeyVault } from '../ports/key-vault.ts';
+import type { Clock, Log } from '../ports/runtime.ts';
+import type { WorkQueue } from '../ports/work-queue.ts';
+import { mapBounded } from './bounded.ts';
+
+export interface ProbeDeps {
+  readonly keks: KekStore;
+  readonly vault: KeyVault;
+  readonly queue: WorkQueue;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Probes that a vault may be asked in a second: a tenth of its limit. */
+  readonly probesPerSecond: number;
+}
+
+export interface ProbeKeks {
+  /** All KEKs; above 500, in shards through the queue. */
+  probeAll(): Promise<void>;
+  /** One shard. @throws CmkError InvalidRow, StoreUnavailable */
+  probeShard(message: ProbeMessage): Promise<void>;
+  /** The longest time between two probes of one version that the limit allows, per vault, in seconds. */
+  stretchedSeconds(): ReadonlyMap<string, number>;
+}
+
+const SHARD_ABOVE = 500;
+const SHARD_KEKS = 100;
+const AT_A_TIME = 64;
+
+export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
+  const { keks, vault, queue, clock, log } = deps;
+  const probedAt = new Map<string, number>();
+  const inFlight = new Set<string>();
+  const stretched = new Map<string, number>();
+
+  const probeVersion = async (kek: KekId, state: VersionState): Promise<boolean> => {
+    const id = keyUrl(kek, state.version);
+    if (state.canary === null || inFlight.has(id)) return false;
+    inFlight.add(id);
+    try {
+      const answer = await vault.unwrap(kek, state.version, state.canary, 'probe');
+      log.count('probe', { outcome: answer.ok ? 'answered' : answer.fault.kind });
+      const found = classifyObservation(
+        {
+          version: state.version,
+          // Whether it is enabled is what the probe asks; the dates are known.
+          attributes: state.attributes === null ? null : { ...state.attributes, enabled: true },
+          probe: answer.ok
+            ? { kind: 'unwrapped', matches: isCanary(answer.value, kek, state.version) }
+            : { kind: 'fault', fault: answer.fault },
+          deleted: 'unsaid',
+          newCanary: null,
+        },
+        { vaultNow: answer.vaultNow ?? clock.now(), seenDeleted: false, expiredKeyPolicy: 'revoke' },
+      );
+      return !isAsRecorded(found, state) || isUnsettled(state);
+    } finally {
+      inFlight.delete(id);
+    }
+  };
+
+  /** The versions to probe now: all in use, as far as a tenth of the vault's limit allows. */
+  const due = (stored: readonly StoredKek[]) => {
+    const all = stored.flatMap(({ kek, versions }) =>
+      versions
+        .filter(({ value }) => value.inUse || value.version === kek.value.target)
+        .map(({ value }) => ({ kek: kek.value.kek, state: value })),
+    );
+    const now = clock.now().getTime();
+    const byVault = Map.groupBy(all, ({ kek }) => kek.vault);
+    return [...byVault].flatMap(([host, ones]) => {
+      const seconds = ones.length / deps.probesPerSecond;
+      stretched.set(host, seconds);
+      return ones.filter(
+        ({ kek, state }) => now - (probedAt.get(keyUrl(kek, state.version)) ?? 0) >= seconds * 1000,
+      );
+    });
+  };
+
+  const probe = async (stored: readonly StoredKek[]): Promise<void> => {
+    const changed = new Map<string, KekId>();
+    const ones = due(stored);
+    for (const { kek, state } of ones) probedAt.set(keyUrl(kek, state.version), clock.now().getTime());
+    await mapBounded(ones, AT_A_TIME, async ({ kek, state }) => {
+      if (!(await probeVersion(kek, state)) || changed.has(kekKey(kek))) return;
+      changed.set(kekKey(kek), kek);
+      // At once, not after the slowest: a revocation must not wait for another vault's timeout.
+      await queue.enqueueReconcile({ kek, cause: { kind: 'probe' } });
+    });
+  };
+
+  return {
+    probeAll: async () => {
+      const stored: StoredKek[] = [];
+      for await (const one of keks.list({ vault: null })) stored.push(one);
+      if (stored.length <= SHARD_ABOVE) return probe(stored);
+      const names = stored.map((one) => one.kek.value.kek);
+      for (let index = 0; index < names.length; index += SHARD_KEKS) {
+        await queue.enqueueProbe({ keks: names.slice(index, index + SHARD_KEKS) });
+      }
+    },
+    probeShard: async (message) => {
+      const read = await mapBounded(message.keks, AT_A_TIME, (kek) => keks.read(kek));
+      await probe(read.filter((one) => one !== undefined));
+    },
+    stretchedSeconds: () => stretched,
+  };
+}
+
+/** Whether the finding is what the row says already. A 404 can't tell a deleted key from a purged one. */
+function isAsRecorded(found: Finding, state: VersionState): boolean {
+  if (found.reason === 'KeyNotFound') {
+    return (
+      state.reason === 'KeyNotFound' || state.reason === 'KeySoftDeleted' || state.reason === 'KeyPurged'
+    );
+  }
+  return found.status === state.status && found.reason === state.reason;
+}

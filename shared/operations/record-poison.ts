@@ -1,0 +1,62 @@
+// A message that failed five times: noted where people look, and never the end of the matter. The sweep enqueues
+// again what is not as it should be.
+import type { AuditRecord } from '../domain/audit.ts';
+import { kekKey, keyUrl } from '../domain/key-id.ts';
+import type { RangeMessage, ReconcileMessage } from '../domain/message.ts';
+import type { OutboxStore } from '../ports/outbox-store.ts';
+import type { Clock, Log } from '../ports/runtime.ts';
+import { APP_CHAIN } from './reject-input.ts';
+
+export interface PoisonedMessage {
+  readonly queue: string;
+  /** The storage message's id. */
+  readonly id: string;
+  /** null where it couldn't be understood, or is about many KEKs. */
+  readonly message: ReconcileMessage | RangeMessage | null;
+}
+
+export type RecordPoison = (poisoned: PoisonedMessage) => Promise<void>;
+
+/** @throws CmkError StoreUnavailable */
+export const makeRecordPoison =
+  ({
+    outbox,
+    clock,
+    log,
+  }: {
+    readonly outbox: OutboxStore;
+    readonly clock: Clock;
+    readonly log: Log;
+  }): RecordPoison =>
+  async ({ queue, id, message }) => {
+    const at = clock.now();
+    const range = message !== null && 'from' in message ? { from: message.from, to: message.to } : {};
+    const record: AuditRecord = {
+      at,
+      action: 'message.poisoned',
+      cause: message?.cause ?? { kind: 'followUp', of: queue },
+      servers: [],
+      versionBefore: null,
+      versionAfter: null,
+      reason: queue,
+      detail: { id, ...range },
+    };
+    log.count('poison', { queue });
+    log.write('error', 'a message failed on its last attempt; the sweep takes its work up again', {
+      queue,
+      id,
+      ...range,
+    });
+    await outbox.put(message === null ? APP_CHAIN : kekKey(message.kek), {
+      audit: [record],
+      events: [
+        {
+          id: `poison:${queue}:${id}`,
+          type: 'PgCmk.ControlPlaneDegraded',
+          subject: message === null ? queue : keyUrl(message.kek),
+          time: at,
+          data: { queue, ...range },
+        },
+      ],
+    });
+  };

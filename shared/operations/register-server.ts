@@ -1,0 +1,278 @@
+// Registers a server: makes its DEK once, files the wrapping in a second place, and indexes it (design 9).
+import type { AuditRecord } from '../domain/audit.ts';
+import { DEK_BYTES, Dek } from '../domain/dek.ts';
+import { CmkError, isCmkError } from '../domain/errors.ts';
+import { findVersion, type KekSnapshot, makeKekState } from '../domain/kek.ts';
+import { isAllowedVault, isSameKek, type KekId, keyUrl, parseKeyUrl } from '../domain/key-id.ts';
+import { isProven, makeVersionState, type VersionState } from '../domain/key-status.ts';
+import { REMEDIES } from '../domain/reason.ts';
+import { parseServerId, type ServerRow } from '../domain/server.ts';
+import type { AccessSpec, KeyLossPolicy } from '../domain/server-spec.ts';
+import { bindDek, WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
+import type { Escrow } from '../ports/escrow.ts';
+import type { KekStore } from '../ports/kek-store.ts';
+import type { KeyVault, LocalWrap } from '../ports/key-vault.ts';
+import type { Clock, Random } from '../ports/runtime.ts';
+import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
+import type { WorkQueue } from '../ports/work-queue.ts';
+import { onConflict } from './on-conflict.ts';
+import { type ReconcileKek, toSnapshot } from './reconcile-kek.ts';
+import type { TargetProofs } from './target-proofs.ts';
+import { unwrapDek } from './unwrap-dek.ts';
+
+export interface RegisterCommand {
+  readonly serverId: string;
+  /** A key URL; with a version in it, the server is pinned to that version. */
+  readonly keyId: string;
+  readonly access: AccessSpec;
+  readonly keyLossPolicy: KeyLossPolicy;
+  readonly drainSeconds: number;
+  readonly principalId: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly by: string;
+}
+
+export interface RegisterDeps {
+  readonly keks: KekStore;
+  readonly servers: ServerStore;
+  readonly index: ServerIndex;
+  readonly escrow: Escrow;
+  readonly queue: WorkQueue;
+  readonly vault: KeyVault;
+  readonly localWrap: LocalWrap;
+  readonly proofs: TargetProofs;
+  readonly reconcileKek: ReconcileKek;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly keyVaultDnsSuffixes: readonly string[];
+}
+
+/** Registers a server, or updates what may change of one that is there. The same command again changes nothing. */
+export type RegisterServer = (command: RegisterCommand) => Promise<ServerRow>;
+
+/**
+ * @throws CmkError InvalidServer, InvalidKeyId, ServerIdTaken, KekNotProven, VaultUnavailable, VaultRefused,
+ *   StoreUnavailable. Cut short at any point, the same command takes it up again with the DEK that was made.
+ */
+export function makeRegisterServer(deps: RegisterDeps): RegisterServer {
+  const { servers, escrow, clock } = deps;
+
+  return async (command) => {
+    const serverId = parseServerId(command.serverId);
+    const { kek, version: pin } = parseKeyUrl(command.keyId);
+    if (!isAllowedVault(kek.vault, deps.keyVaultDnsSuffixes)) throw strangeVault(kek);
+    await assertFree(deps, serverId, kek);
+
+    const existing = await servers.read(kek, serverId);
+    if (existing !== undefined) return updateServer(deps, kek, command);
+
+    const version = await proveKek(deps, kek, pin);
+    await claim(deps, serverId, kek);
+    // Made once: a registration that was cut short finds what it had filed.
+    const filed = await escrow.find(serverId, kek);
+    const wrapped =
+      filed ?? (await escrow.file(serverId, kek, await makeWrapping(deps, kek, serverId, version)));
+    const row = makeRow(command, kek, wrapped, pin !== null, clock.now(), filed === undefined);
+    try {
+      const outbox = { audit: [toAudit(row, command.by, clock.now())], events: [] };
+      await servers.commit(kek, [{ value: row, etag: null, history: null }], outbox);
+    } catch (error) {
+      if (!isCmkError(error, 'WriteConflict')) throw error;
+    }
+    await lookAt(deps, kek, command);
+    return (await servers.read(kek, serverId))?.value ?? row;
+  };
+}
+
+const strangeVault = (kek: KekId) =>
+  new CmkError('InvalidKeyId', `${kek.vault} is not a vault that this app talks to`, {
+    remedy: "Use a key in one of the app's clouds, or add the suffix to PGCMK_KEY_VAULT_DNS_SUFFIXES.",
+  });
+
+async function assertFree({ index }: RegisterDeps, serverId: string, kek: KekId): Promise<void> {
+  const owner = await index.find(serverId);
+  if (owner === undefined || isSameKek(owner.value, kek)) return;
+  throw new CmkError('ServerIdTaken', `${serverId} is registered under ${keyUrl(owner.value)}`, {
+    remedy: 'Choose another id, or move the server to the other key.',
+  });
+}
+
+async function claim(deps: RegisterDeps, serverId: string, kek: KekId): Promise<void> {
+  try {
+    await deps.index.claim(serverId, kek);
+  } catch (error) {
+    if (!isCmkError(error, 'WriteConflict')) throw error;
+    await assertFree(deps, serverId, kek);
+  }
+}
+
+/** The version to wrap under: the target, or the pinned one. Observes the KEK if it was never seen to work. */
+async function proveKek(deps: RegisterDeps, kek: KekId, pin: string | null): Promise<VersionState> {
+  const find = async () => {
+    const stored = await deps.keks.read(kek);
+    const snapshot = stored === undefined ? undefined : toSnapshot(stored);
+    return { snapshot, version: snapshot && findVersion(snapshot, pin ?? snapshot.kek.target) };
+  };
+  const known = await find();
+  if (known.version !== undefined && isProven(known.version)) return known.version;
+  await holdKek(deps, kek, pin, known.snapshot);
+  await deps.reconcileKek({ kek, cause: { kind: 'operator', by: 'registration' } }, null);
+  const { version, snapshot } = await find();
+  if (version !== undefined && isProven(version)) return version;
+  const reason = version?.reason ?? snapshot?.versions.at(-1)?.reason ?? 'KeyNotFound';
+  throw new CmkError(
+    'KekNotProven',
+    `no DEK can be wrapped under ${keyUrl(kek, pin ?? undefined)}: ${reason}`,
+    {
+      remedy: REMEDIES[reason],
+      detail: { reason },
+    },
+  );
+}
+
+/** Makes sure that the KEK's row, and the pinned version's, are there to be reconciled. */
+async function holdKek(
+  deps: RegisterDeps,
+  kek: KekId,
+  pin: string | null,
+  known: KekSnapshot | undefined,
+): Promise<void> {
+  const now = deps.clock.now();
+  const pinned = pin !== null && (known === undefined || findVersion(known, pin) === undefined);
+  if (known !== undefined && !pinned) return;
+  const version = pinned ? [{ value: { ...makeVersionState(pin, now), inUse: true }, etag: null }] : [];
+  try {
+    await deps.keks.commit(kek, {
+      kek: known === undefined ? { value: makeKekState(kek), etag: null } : null,
+      versions: version,
+      outbox: null,
+    });
+  } catch (error) {
+    if (!isCmkError(error, 'WriteConflict')) throw error;
+  }
+}
+
+/** A new DEK, wrapped and proven by the vault before it is put anywhere. */
+async function makeWrapping(
+  deps: RegisterDeps,
+  kek: KekId,
+  serverId: string,
+  version: VersionState,
+): Promise<WrappedDek> {
+  const proof = await deps.proofs.prove(kek, version.version, version.canary ?? '');
+  if (!proof.proven) {
+    throw new CmkError(
+      'KekNotProven',
+      `no DEK can be wrapped under ${keyUrl(kek, version.version)}: ${proof.reason}`,
+      {
+        remedy: REMEDIES[proof.reason],
+        detail: { reason: proof.reason },
+      },
+    );
+  }
+  using dek = new Dek(deps.random.bytes(DEK_BYTES));
+  const plaintext = bindDek(dek, serverId);
+  try {
+    const ciphertext = await deps.localWrap.wrap(proof.publicKey, plaintext);
+    const wrapped: WrappedDek = {
+      kekVersion: version.version,
+      algorithm: WRAP_ALGORITHM,
+      format: 'bound-1',
+      dekId: dek.id,
+      ciphertext,
+    };
+    using _ = await unwrapDek(deps.vault, kek, serverId, wrapped);
+    return wrapped;
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
+function makeRow(
+  command: RegisterCommand,
+  kek: KekId,
+  wrapped: WrappedDek,
+  pinned: boolean,
+  now: Date,
+  proven: boolean,
+): ServerRow {
+  const { serverId, access, keyLossPolicy, drainSeconds, principalId, labels } = command;
+  return {
+    serverId,
+    kek,
+    wrapped,
+    wrappedAt: now,
+    provenAt: proven ? now : null,
+    sequence: 0,
+    pinned,
+    access,
+    keyLossPolicy,
+    drainSeconds,
+    principalId,
+    labels,
+    hold: null,
+    desired: 'granted',
+    desiredReason: null,
+    accessEpoch: 1,
+    drainUntil: null,
+    applied: 'none',
+    appliedAt: null,
+    inspectedAt: null,
+    sessionsOpen: null,
+    failure: null,
+    rewrapFailure: null,
+    incoming: false,
+    tombstone: false,
+    createdAt: now,
+  };
+}
+
+/** What may change of a registered server; never its DEK, its key or its principal. */
+async function updateServer(deps: RegisterDeps, kek: KekId, command: RegisterCommand): Promise<ServerRow> {
+  const { serverId, access, keyLossPolicy, drainSeconds, labels } = command;
+  const row = await onConflict(async () => {
+    const stored = await deps.servers.read(kek, serverId);
+    if (stored === undefined)
+      throw new CmkError('ServerNotFound', `${serverId} is gone`, { remedy: 'Register it again.' });
+    const value = { ...stored.value, access, keyLossPolicy, drainSeconds, labels };
+    if (JSON.stringify(value) === JSON.stringify(stored.value)) return value;
+    await deps.servers.commit(kek, [{ value, etag: stored.etag, history: null }], {
+      audit: [toAudit(value, command.by, deps.clock.now())],
+      events: [],
+    });
+    return value;
+  });
+  await lookAt(deps, kek, command);
+  return row;
+}
+
+/** The row is visible now, and whoever takes these messages reads the KEK after it: nobody slips through. */
+async function lookAt(deps: RegisterDeps, kek: KekId, { serverId, by }: RegisterCommand): Promise<void> {
+  const epoch = (await deps.keks.read(kek))?.kek.value.epoch ?? 0;
+  const message = {
+    kek,
+    epoch,
+    from: serverId,
+    to: serverId,
+    attempt: null,
+    cause: { kind: 'operator', by },
+  } as const;
+  await deps.queue.enqueueAccess([message]);
+  await deps.queue.enqueueRewrap([message]);
+}
+
+const toAudit = (row: ServerRow, by: string, at: Date): AuditRecord => ({
+  at,
+  action: 'server.registered',
+  cause: { kind: 'operator', by },
+  servers: [row.serverId],
+  versionBefore: null,
+  versionAfter: row.wrapped.kekVersion,
+  reason: null,
+  detail: {
+    access: row.access.kind,
+    keyLossPolicy: row.keyLossPolicy,
+    pinned: row.pinned,
+    dekId: row.wrapped.dekId,
+  },
+});

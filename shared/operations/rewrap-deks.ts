@@ -1,0 +1,330 @@
+// Rewraps one range of servers under the KEK's target, and proves what is not proven yet (design 7).
+import type { AuditRecord, Cause } from '../domain/audit.ts';
+import { decideRewrap, type RewrapWork } from '../domain/decide-server.ts';
+import { CmkError, describeError, type ErrorCode, isCmkError } from '../domain/errors.ts';
+import { findVersion, type KekSnapshot } from '../domain/kek.ts';
+import { type KekId, keyUrl } from '../domain/key-id.ts';
+import { BATCH_SERVERS, isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
+import { nextRetry, retryDelaySeconds } from '../domain/retry.ts';
+import type { ServerRow } from '../domain/server.ts';
+import { bindDek, WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
+import type { KekStore } from '../ports/kek-store.ts';
+import type { KeyVault, LocalWrap, PublicKey } from '../ports/key-vault.ts';
+import type { Clock, Log, Random } from '../ports/runtime.ts';
+import type { ServerStore, ServerWrite } from '../ports/server-store.ts';
+import type { Stored } from '../ports/stored.ts';
+import type { WorkQueue } from '../ports/work-queue.ts';
+import { mapBounded } from './bounded.ts';
+import type { FinishRotation } from './finish-rotation.ts';
+import { onConflict } from './on-conflict.ts';
+import { toSnapshot } from './reconcile-kek.ts';
+import type { TargetProofs } from './target-proofs.ts';
+import { unwrapDek } from './unwrap-dek.ts';
+
+export interface RewrapDeps {
+  readonly keks: KekStore;
+  readonly servers: ServerStore;
+  readonly queue: WorkQueue;
+  readonly vault: KeyVault;
+  readonly localWrap: LocalWrap;
+  readonly proofs: TargetProofs;
+  readonly finishRotation: FinishRotation;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly rules: { readonly proveAfterSeconds: number };
+}
+
+/** What became of one server's wrapping; nothing is written yet. */
+type Outcome =
+  | {
+      readonly kind: 'rewrapped';
+      readonly stored: Stored<ServerRow>;
+      readonly wrapped: WrappedDek;
+      readonly proven: boolean;
+    }
+  | { readonly kind: 'proven'; readonly stored: Stored<ServerRow> }
+  /** This server's own fault: it is noted on its row, and tried again by itself. */
+  | {
+      readonly kind: 'failed';
+      readonly stored: Stored<ServerRow>;
+      readonly code: ErrorCode;
+      readonly message: string;
+    };
+
+const UNWRAPS_AT_A_TIME = 32;
+
+/**
+ * Resumable at any point: what was committed is found done, what wasn't is done again. Servers are independent; what
+ * the vault refuses for the whole key ends the range after what succeeded has been committed.
+ * @throws CmkError VaultUnavailable, StoreUnavailable (the queue delivers the range again), RewrapProofFailed
+ */
+export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Promise<void> {
+  const { keks, servers, queue, log } = deps;
+
+  return async (message) => {
+    let after: string | null = null;
+    let committed = 0;
+    do {
+      const page = await servers.page(message.kek, {
+        after,
+        from: message.from,
+        to: message.to,
+        limit: RANGE_SERVERS,
+      });
+      for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
+      const stored = await keks.read(message.kek);
+      if (stored === undefined || isOvertaken(message, stored.kek.value.fannedOutEpoch)) return;
+      committed += await rewrapPage(deps, message, toSnapshot(stored), page.rows);
+      after = page.next;
+    } while (after !== null);
+
+    if (committed === 0) return;
+    const now = await keks.read(message.kek);
+    if (now === undefined) return;
+    // The target moved while this range was under way: the range that belongs to the new epoch may have passed by.
+    if (now.kek.value.epoch !== message.epoch)
+      await queue.enqueueRewrap([{ ...message, epoch: now.kek.value.epoch, attempt: null }]);
+    else await deps.finishRotation(message.kek, message.cause);
+    log.count('rewrap.committed', { kek: keyUrl(message.kek) });
+  };
+}
+
+async function rewrapPage(
+  deps: RewrapDeps,
+  message: RangeMessage,
+  snapshot: KekSnapshot,
+  rows: readonly Stored<ServerRow>[],
+): Promise<number> {
+  const { clock, queue, rules } = deps;
+  const { kek, cause } = message;
+  const works = rows.flatMap((stored) => {
+    const work = decideRewrap(stored.value, snapshot, clock.now(), rules.proveAfterSeconds, message.attempt);
+    return work.kind === 'none' ? [] : [{ stored, work }];
+  });
+  if (works.length === 0) return 0;
+
+  const target = findVersion(snapshot, snapshot.kek.target);
+  const rewraps = works.some(({ work }) => work.kind === 'rewrap');
+  const proof =
+    target?.canary == null
+      ? null
+      : rewraps
+        ? await deps.proofs.prove(kek, target.version, target.canary)
+        : null;
+  if (rewraps && proof?.proven !== true) {
+    await queue.enqueueReconcile({
+      kek,
+      cause: { kind: 'followUp', of: `target:${proof?.reason ?? 'no canary'}` },
+    });
+    return 0;
+  }
+  const publicKey = proof?.proven === true ? proof.publicKey : null;
+  const every = snapshot.kek.policy.rewrapVerification === 'every';
+
+  let stop: CmkError | null = null;
+  const tried = await mapBounded(
+    works,
+    UNWRAPS_AT_A_TIME,
+    async ({ stored, work }): Promise<readonly Outcome[]> => {
+      if (stop !== null) return [];
+      try {
+        return [await handleOne(deps, kek, stored, work, publicKey, every)];
+      } catch (error) {
+        if (!isCmkError(error)) throw error;
+        if (isKeyFault(error.code)) stop ??= error;
+        else return [{ kind: 'failed', stored, code: error.code, message: describeError(error) }];
+        return [];
+      }
+    },
+  );
+  const outcomes = every ? tried.flat() : await proveSample(deps, kek, tried.flat());
+
+  for (let index = 0; index < outcomes.length; index += BATCH_SERVERS) {
+    await commitBatch(deps, message, snapshot, outcomes.slice(index, index + BATCH_SERVERS));
+  }
+  if (stop !== null) await endRange(deps, kek, cause, stop);
+  return outcomes.filter((outcome) => outcome.kind === 'rewrapped').length;
+}
+
+/** Faults of the key or the vault, not of one server's wrapping. */
+const isKeyFault = (code: ErrorCode): boolean =>
+  code === 'VaultUnavailable' || code === 'VaultRefused' || code === 'RewrapProofFailed';
+
+async function endRange(deps: RewrapDeps, kek: KekId, cause: Cause, stop: CmkError): Promise<void> {
+  if (stop.retryable || stop.code === 'RewrapProofFailed') throw stop;
+  // The vault refuses this key: the reconcile finds out what that means, and comes back if anything is left to do.
+  await deps.queue.enqueueReconcile({ kek, cause: { kind: 'followUp', of: `refused:${cause.kind}` } });
+}
+
+async function handleOne(
+  deps: RewrapDeps,
+  kek: KekId,
+  stored: Stored<ServerRow>,
+  work: RewrapWork,
+  publicKey: PublicKey | null,
+  prove: boolean,
+): Promise<Outcome> {
+  const { serverId, wrapped } = stored.value;
+  using dek = await unwrapDek(deps.vault, kek, serverId, wrapped);
+  if (work.kind !== 'rewrap' || publicKey === null) return { kind: 'proven', stored };
+  const plaintext = bindDek(dek, serverId);
+  try {
+    const next: WrappedDek = {
+      kekVersion: work.target,
+      algorithm: WRAP_ALGORITHM,
+      format: 'bound-1',
+      dekId: dek.id,
+      ciphertext: await deps.localWrap.wrap(publicKey, plaintext),
+    };
+    if (prove) await proveWrapping(deps, kek, serverId, next);
+    return { kind: 'rewrapped', stored, wrapped: next, proven: prove };
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
+/** Unwraps a new wrapping remotely and compares what is in it. @throws CmkError RewrapProofFailed, VaultUnavailable, VaultRefused */
+async function proveWrapping(
+  deps: RewrapDeps,
+  kek: KekId,
+  serverId: string,
+  wrapped: WrappedDek,
+): Promise<void> {
+  try {
+    using _ = await unwrapDek(deps.vault, kek, serverId, wrapped);
+  } catch (error) {
+    if (isCmkError(error) && isKeyFault(error.code)) throw error;
+    const id = keyUrl(kek, wrapped.kekVersion);
+    throw new CmkError(
+      'RewrapProofFailed',
+      `a new wrapping of ${serverId} under ${id} did not unwrap to its DEK`,
+      {
+        remedy: 'Nothing was committed. Look at what the key version is; the rotation stays where it is.',
+        cause: error,
+      },
+    );
+  }
+}
+
+/**
+ * Of every range, one new wrapping picked at random is unwrapped by the vault before anything is committed.
+ *
+ * Invariant I-03: no DEK is ever lost: a wrapping is replaced only by one made under a proven key version.
+ */
+async function proveSample(
+  deps: RewrapDeps,
+  kek: KekId,
+  outcomes: readonly Outcome[],
+): Promise<readonly Outcome[]> {
+  const rewrapped = outcomes.filter((outcome) => outcome.kind === 'rewrapped');
+  const picked = rewrapped[rewrapped.length === 0 ? 0 : deps.random.integer(rewrapped.length)];
+  if (picked === undefined) return outcomes;
+  await proveWrapping(deps, kek, picked.stored.value.serverId, picked.wrapped);
+  return outcomes.map((outcome) => (outcome === picked ? { ...picked, proven: true } : outcome));
+}
+
+async function commitBatch(
+  deps: RewrapDeps,
+  message: RangeMessage,
+  snapshot: KekSnapshot,
+  outcomes: readonly Outcome[],
+): Promise<void> {
+  const now = deps.clock.now();
+  const commit = async (batch: readonly Outcome[]) => {
+    const writes = batch.map((outcome) => toWrite(outcome, now));
+    await deps.servers.commit(message.kek, writes, { audit: toAudit(batch, message.cause, now), events: [] });
+    await scheduleRetries(deps, message, writes);
+  };
+  try {
+    await commit(outcomes);
+  } catch (error) {
+    if (!isCmkError(error, 'WriteConflict')) throw error;
+    for (const outcome of outcomes) {
+      await onConflict(async () => {
+        const fresh = await refresh(deps, snapshot, outcome);
+        if (fresh !== null) await commit([fresh]);
+      });
+    }
+  }
+}
+
+/** The outcome on the row as it is now; null where the wrapping changed meanwhile: then what is in hand is dropped. */
+async function refresh(deps: RewrapDeps, snapshot: KekSnapshot, outcome: Outcome): Promise<Outcome | null> {
+  const { serverId, kek, wrapped } = outcome.stored.value;
+  const stored = await deps.servers.read(kek, serverId);
+  if (stored === undefined || stored.value.wrapped.ciphertext !== wrapped.ciphertext) return null;
+  const work = decideRewrap(
+    stored.value,
+    snapshot,
+    deps.clock.now(),
+    0,
+    stored.value.rewrapFailure?.attempt ?? null,
+  );
+  if (outcome.kind === 'rewrapped' && work.kind !== 'rewrap') return null;
+  return { ...outcome, stored };
+}
+
+function toWrite(outcome: Outcome, now: Date): ServerWrite {
+  const { value: row, etag } = outcome.stored;
+  if (outcome.kind === 'failed') {
+    const retry = nextRetry(row.rewrapFailure, outcome.message, now);
+    return { value: { ...row, rewrapFailure: { ...retry, code: outcome.code } }, etag, history: null };
+  }
+  if (outcome.kind === 'proven')
+    return { value: { ...row, provenAt: now, rewrapFailure: null }, etag, history: null };
+  const { serverId, sequence, wrapped } = row;
+  return {
+    value: {
+      ...row,
+      wrapped: outcome.wrapped,
+      wrappedAt: now,
+      provenAt: outcome.proven ? now : null,
+      sequence: sequence + 1,
+      rewrapFailure: null,
+    },
+    etag,
+    history: { serverId, sequence, wrapped, replacedAt: now, replacedBy: outcome.wrapped.kekVersion },
+  };
+}
+
+async function scheduleRetries(
+  deps: RewrapDeps,
+  message: RangeMessage,
+  writes: readonly ServerWrite[],
+): Promise<void> {
+  for (const { value } of writes) {
+    if (value.rewrapFailure === null) continue;
+    const { attempt } = value.rewrapFailure;
+    const retry = { ...message, from: value.serverId, to: value.serverId, attempt };
+    await deps.queue.enqueueRewrap([retry], retryDelaySeconds(attempt));
+  }
+}
+
+const ACTIONS = {
+  rewrapped: 'server.rewrapped',
+  proven: 'server.proven',
+  failed: 'server.rewrapFailed',
+} as const;
+
+/** One record for each kind of outcome and version before. */
+function toAudit(outcomes: readonly Outcome[], cause: Cause, at: Date): readonly AuditRecord[] {
+  const groups = Map.groupBy(outcomes, (one) => `${one.kind} ${one.stored.value.wrapped.kekVersion}`);
+  return [...groups.values()].flatMap((group) => {
+    const first = group[0];
+    if (first === undefined) return [];
+    const before = first.stored.value.wrapped.kekVersion;
+    return [
+      {
+        at,
+        action: ACTIONS[first.kind],
+        cause,
+        servers: group.map((one) => one.stored.value.serverId),
+        versionBefore: before,
+        versionAfter: first.kind === 'rewrapped' ? first.wrapped.kekVersion : before,
+        reason: first.kind === 'failed' ? first.code : null,
+        detail: {},
+      },
+    ];
+  });
+}
