@@ -23,7 +23,7 @@ import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { mapBounded } from './bounded.ts';
 import { onConflict } from './on-conflict.ts';
-import { toSnapshot } from './reconcile-kek.ts';
+import { toSnapshot } from './snapshot.ts';
 
 export interface ApplyAccessDeps {
   readonly keks: KekStore;

@@ -17,7 +17,7 @@ import type { ServerStore } from '../ports/server-store.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import type { FinishRotation } from './finish-rotation.ts';
 import { onConflict } from './on-conflict.ts';
-import { toSnapshot } from './reconcile-kek.ts';
+import { toSnapshot } from './snapshot.ts';
 
 export interface FanOutDeps {
   readonly keks: KekStore;

@@ -6,7 +6,7 @@ import type { KekId } from '../domain/key-id.ts';
 import { deriveServerState, type ServerState } from '../domain/server.ts';
 import type { KekStore } from '../ports/kek-store.ts';
 import type { ServerStore } from '../ports/server-store.ts';
-import { toSnapshot } from './reconcile-kek.ts';
+import { toSnapshot } from './snapshot.ts';
 
 export interface KekProgress {
   readonly target: string | null;

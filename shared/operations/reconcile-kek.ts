@@ -12,11 +12,12 @@ import type { KekSnapshot } from '../domain/kek.ts';
 import { type KekId, kekKey } from '../domain/key-id.ts';
 import type { VersionState } from '../domain/key-status.ts';
 import type { ReconcileMessage } from '../domain/message.ts';
-import type { BreakerStore, KekStore, OutboxEntry, StoredKek } from '../ports/kek-store.ts';
+import type { BreakerStore, KekStore, OutboxEntry } from '../ports/kek-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import type { FanOut } from './fan-out.ts';
 import { onConflict } from './on-conflict.ts';
+import { toSnapshot } from './snapshot.ts';
 
 export interface ReconcileDeps {
   readonly keks: KekStore & BreakerStore;
@@ -30,11 +31,6 @@ export interface ReconcileDeps {
 
 /** `insertedAt`: when the message was put into the queue; null where it isn't known. */
 export type ReconcileKek = (message: ReconcileMessage, insertedAt: Date | null) => Promise<void>;
-
-export const toSnapshot = (stored: StoredKek): KekSnapshot => ({
-  kek: stored.kek.value,
-  versions: stored.versions.map((one) => one.value),
-});
 
 /** How far the clocks of the queue and of this process may differ. */
 const SKEW_MS = 1000;

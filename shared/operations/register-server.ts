@@ -16,7 +16,8 @@ import type { Clock, Random } from '../ports/runtime.ts';
 import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { onConflict } from './on-conflict.ts';
-import { type ReconcileKek, toSnapshot } from './reconcile-kek.ts';
+import type { ReconcileKek } from './reconcile-kek.ts';
+import { toSnapshot } from './snapshot.ts';
 import type { TargetProofs } from './target-proofs.ts';
 import { unwrapDek } from './unwrap-dek.ts';
 

@@ -17,7 +17,7 @@ import type { WorkQueue } from '../ports/work-queue.ts';
 import { mapBounded } from './bounded.ts';
 import type { FinishRotation } from './finish-rotation.ts';
 import { onConflict } from './on-conflict.ts';
-import { toSnapshot } from './reconcile-kek.ts';
+import { toSnapshot } from './snapshot.ts';
 import type { TargetProofs } from './target-proofs.ts';
 import { unwrapDek } from './unwrap-dek.ts';
 
