@@ -302,47 +302,58 @@ function toOutbox(
 ): OutboxEntry | null {
   const record = (
     action: AuditRecord['action'],
-    group: readonly RowChange[],
+    { row, servers }: AlikeRows,
     reason: string | null,
     detail: Readonly<Record<string, unknown>>,
   ): AuditRecord => {
-    const version = group[0]?.after.wrapped.kekVersion ?? null;
-    const servers = group.map(({ after }) => after.serverId);
+    const version = row.wrapped.kekVersion;
     return { at, action, cause, servers, versionBefore: version, versionAfter: version, reason, detail };
   };
   const decided = changes.filter(
     ({ before, after }) => before.desired !== after.desired || before.desiredReason !== after.desiredReason,
   );
   const applied = changes.filter(({ before, after }) => before.applied !== after.applied);
-  const failed = changes.filter(
-    ({ before, after }) => after.failure !== null && before.failure?.reason !== after.failure.reason,
+  const failed = changes.flatMap(({ before, after: row }) =>
+    row.failure !== null && before.failure?.reason !== row.failure.reason
+      ? [{ row, servers: [row.serverId], failure: row.failure }]
+      : [],
   );
-  const groups = (rows: readonly RowChange[], by: (row: ServerRow) => string) => [
-    ...Map.groupBy(rows, ({ after }) => `${after.wrapped.kekVersion} ${by(after)}`).values(),
-  ];
   const detail = effect?.kind === 'done' ? effect.detail : {};
   const repaired = applied.length === 0 && isRepair(effect) ? changes : [];
   const audit = [
-    ...groups(decided, (row) => `${row.desired} ${row.desiredReason}`).map((group) =>
-      record('server.accessDecided', group, group[0]?.after.desiredReason ?? null, {
-        desired: group[0]?.after.desired,
-      }),
+    ...groupAlike(decided, (row) => `${row.desired} ${row.desiredReason}`).map((group) =>
+      record('server.accessDecided', group, group.row.desiredReason, { desired: group.row.desired }),
     ),
-    ...groups([...applied, ...repaired], (row) => row.applied).map((group) =>
-      record('server.accessApplied', group, group[0]?.after.desiredReason ?? null, {
-        applied: group[0]?.after.applied,
+    ...groupAlike([...applied, ...repaired], (row) => `${row.applied} ${row.desiredReason}`).map((group) =>
+      record('server.accessApplied', group, group.row.desiredReason, {
+        applied: group.row.applied,
         ...detail,
         ...(repaired.length > 0 ? { repaired: true } : {}),
       }),
     ),
-    ...failed.map((change) =>
-      record('server.accessFailed', [change], change.after.failure?.reason ?? null, {
-        message: change.after.failure?.message,
-      }),
+    ...failed.map((one) =>
+      record('server.accessFailed', one, one.failure.reason, { message: one.failure.message }),
     ),
   ];
-  const events = applied.flatMap(({ after }) => toEvent(after, at));
-  return audit.length === 0 && events.length === 0 ? null : { audit, events };
+  const events = applied.map(({ after }) => toEvent(after, at));
+  return audit.length === 0 ? null : { audit, events };
+}
+
+/** Rows of which one record says all there is to say: `row` stands for them. */
+interface AlikeRows {
+  readonly row: ServerRow;
+  readonly servers: readonly string[];
+}
+
+function groupAlike(changes: readonly RowChange[], by: (row: ServerRow) => string): readonly AlikeRows[] {
+  const groups = new Map<string, { readonly row: ServerRow; readonly servers: string[] }>();
+  for (const { after: row } of changes) {
+    const key = `${row.wrapped.kekVersion} ${by(row)}`;
+    const group = groups.get(key) ?? { row, servers: [] };
+    group.servers.push(row.serverId);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
 }
 
 /** Whether an inspection found something to do: a database that was opened or made since. */
@@ -355,17 +366,14 @@ const isRepair = (effect: Effect | undefined): boolean => {
   );
 };
 
-function toEvent(row: ServerRow, time: Date): readonly OwnEvent[] {
-  if (row.applied === 'none') return [];
+function toEvent(row: ServerRow, time: Date): OwnEvent {
   const type = row.applied === 'revoked' ? 'PgCmk.ServerInaccessible' : 'PgCmk.ServerReady';
   const { serverId, accessEpoch, desiredReason: reason } = row;
-  return [
-    {
-      id: `${serverId}:${accessEpoch}`,
-      type,
-      subject: serverId,
-      time,
-      data: { serverId, reason, accessEpoch },
-    },
-  ];
+  return {
+    id: `${serverId}:${accessEpoch}`,
+    type,
+    subject: serverId,
+    time,
+    data: { serverId, reason, accessEpoch },
+  };
 }

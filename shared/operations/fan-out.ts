@@ -52,25 +52,16 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
     do {
       const page = await servers.page(kek, { after, from: null, to: null, limit: PAGE_ROWS });
       for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
-      const rows = page.rows.map((one) => one.value);
-      const ranges = Array.from({ length: Math.ceil(rows.length / RANGE_SERVERS) }, (_, index) =>
-        rows.slice(index * RANGE_SERVERS, (index + 1) * RANGE_SERVERS),
-      );
-      const toMessage = (range: readonly ServerRow[]): RangeMessage => ({
-        kek,
-        epoch,
-        from: range[0]?.serverId ?? '',
-        to: range.at(-1)?.serverId ?? '',
-        attempt: null,
-        cause,
-      });
-      const marked = ranges.map((range) => ({
-        range,
-        works: range.map((row) => workOf(row, snapshot, clock.now(), rules)),
-      }));
-      for (const { range, works } of marked) count.add(range, works);
-      const withWork = (kind: 'access' | 'rewrap') =>
-        marked.filter(({ works }) => works.some((work) => work[kind])).map(({ range }) => toMessage(range));
+      const ranges: Range[] = [];
+      for (const { value: row } of page.rows) {
+        const work = workOf(row, snapshot, clock.now(), rules);
+        count.add(row, work);
+        addToRange(ranges, row.serverId, work);
+      }
+      const withWork = (kind: 'access' | 'rewrap'): readonly RangeMessage[] =>
+        ranges
+          .filter(({ works }) => works.some((work) => work[kind]))
+          .map(({ from, to }) => ({ kek, epoch, from, to, attempt: null, cause }));
       // Access first: a revocation never waits behind a rotation.
       await queue.enqueueAccess(withWork('access'));
       await queue.enqueueRewrap(withWork('rewrap'));
@@ -89,6 +80,22 @@ interface Work {
   readonly unsettled: boolean;
 }
 
+interface Range {
+  readonly from: string;
+  to: string;
+  readonly works: Work[];
+}
+
+function addToRange(ranges: Range[], serverId: string, work: Work): void {
+  const last = ranges.at(-1);
+  if (last === undefined || last.works.length === RANGE_SERVERS) {
+    ranges.push({ from: serverId, to: serverId, works: [work] });
+    return;
+  }
+  last.to = serverId;
+  last.works.push(work);
+}
+
 function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutDeps['rules']): Work {
   const decided = row.incoming || row.tombstone ? row : withDecision(row, decideAccess(row, snapshot), now);
   const rewrap = decideRewrap(row, snapshot, now, rules.proveAfterSeconds, null);
@@ -96,7 +103,7 @@ function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutD
     access: decided !== row || decideAccessWork(row, now, rules.inspection, null) !== 'none',
     rewrap: rewrap.kind !== 'none',
     follows: !row.incoming && !row.pinned && row.wrapped.kekVersion !== snapshot.kek.target,
-    unsettled: decided.desired === 'revoked' || decided.applied !== decided.desired,
+    unsettled: !row.tombstone && (decided.desired === 'revoked' || decided.applied !== decided.desired),
   };
 }
 
@@ -105,15 +112,13 @@ function makeCount(countedAt: Date) {
   let notSettled = 0;
   let behind = 0;
   return {
-    add: (rows: readonly ServerRow[], works: readonly Work[]) => {
-      for (const row of rows) {
-        const entry = versions.get(row.wrapped.kekVersion) ?? { servers: 0, unproven: 0 };
-        entry.servers += 1;
-        if (row.provenAt === null) entry.unproven += 1;
-        versions.set(row.wrapped.kekVersion, entry);
-      }
-      notSettled += works.filter((work) => work.unsettled).length;
-      behind += works.filter((work) => work.follows).length;
+    add: (row: ServerRow, work: Work) => {
+      const entry = versions.get(row.wrapped.kekVersion) ?? { servers: 0, unproven: 0 };
+      entry.servers += 1;
+      if (row.provenAt === null) entry.unproven += 1;
+      versions.set(row.wrapped.kekVersion, entry);
+      if (work.unsettled) notSettled += 1;
+      if (work.follows) behind += 1;
     },
     census: (): Census => ({ countedAt, versions: Object.fromEntries(versions), notSettled }),
     isRotated: () => behind === 0,

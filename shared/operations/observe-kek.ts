@@ -87,11 +87,13 @@ export const makeObserveKek = (deps: ObserveKekDeps) => {
     for (const version of [target, newest]) if (version !== null) watched.add(version);
 
     const answers = await mapBounded([...watched], PROBES_AT_A_TIME, async (version) => {
-      const read: VersionAttributes | null = attributes.get(version) ?? null;
+      const known = findVersion(snapshot, version);
+      // Where the dates couldn't be read they are as they were; whether it is enabled is what the probe asks.
+      const remembered = known?.attributes ? { ...known.attributes, enabled: true } : null;
+      const read: VersionAttributes | null = attributes.get(version) ?? remembered;
       if (read?.enabled === false)
         return { version, read, probe: { kind: 'none' }, vaultNow: null, newCanary: null } as const;
-      const canary = findVersion(snapshot, version)?.canary ?? null;
-      return { version, read, ...(await probe(kek, version, canary)) };
+      return { version, read, ...(await probe(kek, version, known?.canary ?? null)) };
     });
 
     const isGone = (one: { readonly probe: Probe }) =>

@@ -1,7 +1,13 @@
 // The probe: one unwrap for every key version in use. It decides nothing; on a change it asks for a reconcile.
 import { isCanary } from '../domain/canary.ts';
 import { type KekId, kekKey, keyUrl } from '../domain/key-id.ts';
-import { classifyObservation, type Finding, isUnsettled, type VersionState } from '../domain/key-status.ts';
+import {
+  classifyObservation,
+  type Finding,
+  isUnsettled,
+  type StatusRules,
+  type VersionState,
+} from '../domain/key-status.ts';
 import type { ProbeMessage } from '../domain/message.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
 import type { KeyVault } from '../ports/key-vault.ts';
@@ -15,8 +21,8 @@ export interface ProbeDeps {
   readonly queue: WorkQueue;
   readonly clock: Clock;
   readonly log: Log;
-  /** Probes that a vault may be asked in a second: a tenth of its limit. */
-  readonly probesPerSecond: number;
+  /** What one unwrap of a ciphertext of so many bytes takes of what the vault gives in 10 s, 0 to 1. */
+  readonly costOf: (ciphertextBytes: number) => number;
 }
 
 export interface ProbeKeks {
@@ -28,9 +34,18 @@ export interface ProbeKeks {
   stretchedSeconds(): ReadonlyMap<string, number>;
 }
 
+/** A key version to probe. */
+interface Watched {
+  readonly kek: KekId;
+  readonly state: VersionState;
+  readonly expiredKeyPolicy: StatusRules['expiredKeyPolicy'];
+}
+
 const SHARD_ABOVE = 500;
 const SHARD_KEKS = 100;
 const AT_A_TIME = 64;
+/** Probes take at most a tenth of a vault's limit; beyond that the period stretches. */
+const PROBE_SHARE = 0.1;
 
 export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
   const { keks, vault, queue, clock, log } = deps;
@@ -38,7 +53,7 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
   const inFlight = new Set<string>();
   const stretched = new Map<string, number>();
 
-  const probeVersion = async (kek: KekId, state: VersionState): Promise<boolean> => {
+  const probeVersion = async ({ kek, state, expiredKeyPolicy }: Watched): Promise<boolean> => {
     const id = keyUrl(kek, state.version);
     if (state.canary === null || inFlight.has(id)) return false;
     inFlight.add(id);
@@ -56,7 +71,7 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
           deleted: 'unsaid',
           newCanary: null,
         },
-        { vaultNow: answer.vaultNow ?? clock.now(), seenDeleted: false, expiredKeyPolicy: 'revoke' },
+        { vaultNow: answer.vaultNow ?? clock.now(), seenDeleted: false, expiredKeyPolicy },
       );
       return !isAsRecorded(found, state) || isUnsettled(state);
     } finally {
@@ -65,16 +80,21 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
   };
 
   /** The versions to probe now: all in use, as far as a tenth of the vault's limit allows. */
-  const due = (stored: readonly StoredKek[]) => {
-    const all = stored.flatMap(({ kek, versions }) =>
+  const due = (stored: readonly StoredKek[]): readonly Watched[] => {
+    const all = stored.flatMap(({ kek: { value: one }, versions }) =>
       versions
-        .filter(({ value }) => value.inUse || value.version === kek.value.target)
-        .map(({ value }) => ({ kek: kek.value.kek, state: value })),
+        .filter(({ value }) => value.inUse || value.version === one.target)
+        .map(({ value }) => ({
+          kek: one.kek,
+          state: value,
+          expiredKeyPolicy: one.policy.expiredKeyPolicy,
+        })),
     );
     const now = clock.now().getTime();
     const byVault = Map.groupBy(all, ({ kek }) => kek.vault);
     return [...byVault].flatMap(([host, ones]) => {
-      const seconds = ones.length / deps.probesPerSecond;
+      const cost = ones.reduce((sum, { state }) => sum + deps.costOf(bytesOf(state.canary)), 0);
+      const seconds = (cost * 10) / PROBE_SHARE;
       stretched.set(host, seconds);
       return ones.filter(
         ({ kek, state }) => now - (probedAt.get(keyUrl(kek, state.version)) ?? 0) >= seconds * 1000,
@@ -86,8 +106,9 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
     const changed = new Map<string, KekId>();
     const ones = due(stored);
     for (const { kek, state } of ones) probedAt.set(keyUrl(kek, state.version), clock.now().getTime());
-    await mapBounded(ones, AT_A_TIME, async ({ kek, state }) => {
-      if (!(await probeVersion(kek, state)) || changed.has(kekKey(kek))) return;
+    await mapBounded(ones, AT_A_TIME, async (one) => {
+      const { kek } = one;
+      if (!(await probeVersion(one)) || changed.has(kekKey(kek))) return;
       changed.set(kekKey(kek), kek);
       // At once, not after the slowest: a revocation must not wait for another vault's timeout.
       await queue.enqueueReconcile({ kek, cause: { kind: 'probe' } });
@@ -111,6 +132,8 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
     stretchedSeconds: () => stretched,
   };
 }
+
+const bytesOf = (canary: string | null): number => Math.floor(((canary ?? '').length * 3) / 4);
 
 /** Whether the finding is what the row says already. A 404 can't tell a deleted key from a purged one. */
 function isAsRecorded(found: Finding, state: VersionState): boolean {

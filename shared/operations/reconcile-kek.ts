@@ -117,41 +117,54 @@ export function makeReconcileKek(deps: ReconcileDeps): ReconcileKek {
   return coalesce(reconcile);
 }
 
+const isHint = (cause: Cause): boolean =>
+  cause.kind === 'event' || cause.kind === 'auditLog' || cause.kind === 'probe';
+
 /** Whether an observation that began after this hint was sent has been recorded. */
 const isAnswered = (cause: Cause, insertedAt: Date | null, observedFrom: Date | null): boolean =>
-  (cause.kind === 'event' || cause.kind === 'auditLog' || cause.kind === 'probe') &&
+  isHint(cause) &&
   insertedAt !== null &&
   observedFrom !== null &&
   observedFrom.getTime() - insertedAt.getTime() > SKEW_MS;
 
+/** What `isAnswered` asks of a message: of two, the one with the later instant is the harder to answer. */
+const answeredFrom = ([{ cause }, insertedAt]: Parameters<ReconcileKek>): number =>
+  isHint(cause) && insertedAt !== null ? insertedAt.getTime() : Number.POSITIVE_INFINITY;
+
 /**
  * Messages for a KEK that arrive while it is being reconciled share the one reconcile that follows: it begins after
- * all of them, so it answers them all.
+ * all of them, so it answers them all. It is done for the one of them that is the hardest to answer: what an earlier
+ * observation answers for one may not be answered for another.
  */
 function coalesce(reconcile: ReconcileKek): ReconcileKek {
   const running = new Map<string, Promise<void>>();
-  const waiting = new Map<string, Promise<void>>();
-  const start = (key: string, ...message: Parameters<ReconcileKek>): Promise<void> => {
+  const waiting = new Map<string, { hardest: Parameters<ReconcileKek>; readonly done: Promise<void> }>();
+  const start = (key: string, message: Parameters<ReconcileKek>): Promise<void> => {
     const current = reconcile(...message).finally(() => {
       if (running.get(key) === current) running.delete(key);
     });
     running.set(key, current);
     return current;
   };
-  return (message, insertedAt) => {
-    const key = `${kekKey(message.kek)}|${message.cause.kind === 'sweep'}`;
+  return (...message) => {
+    const [{ kek, cause }] = message;
+    const key = `${kekKey(kek)}|${cause.kind === 'sweep'}`;
     const current = running.get(key);
     const next = waiting.get(key);
-    if (next !== undefined) return next;
-    if (current === undefined) return start(key, message, insertedAt);
-    const following = current
+    if (next !== undefined) {
+      if (answeredFrom(message) > answeredFrom(next.hardest)) next.hardest = message;
+      return next.done;
+    }
+    if (current === undefined) return start(key, message);
+    const done = current
       .catch(() => undefined)
       .then(() => {
         waiting.delete(key);
-        return start(key, message, insertedAt);
+        return start(key, following.hardest);
       });
+    const following = { hardest: message, done };
     waiting.set(key, following);
-    return following;
+    return done;
   };
 }
 

@@ -2,18 +2,10 @@
 // again what is not as it should be.
 import type { AuditRecord } from '../domain/audit.ts';
 import { kekKey, keyUrl } from '../domain/key-id.ts';
-import type { RangeMessage, ReconcileMessage } from '../domain/message.ts';
 import type { OutboxStore } from '../ports/outbox-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
+import type { PoisonedMessage } from './hint.ts';
 import { APP_CHAIN } from './reject-input.ts';
-
-export interface PoisonedMessage {
-  readonly queue: string;
-  /** The storage message's id. */
-  readonly id: string;
-  /** null where it couldn't be understood, or is about many KEKs. */
-  readonly message: ReconcileMessage | RangeMessage | null;
-}
 
 export type RecordPoison = (poisoned: PoisonedMessage) => Promise<void>;
 
@@ -30,11 +22,12 @@ export const makeRecordPoison =
   }): RecordPoison =>
   async ({ queue, id, message }) => {
     const at = clock.now();
-    const range = message !== null && 'from' in message ? { from: message.from, to: message.to } : {};
+    const about = 'kek' in message ? message : null;
+    const range = 'from' in message ? { from: message.from, to: message.to } : {};
     const record: AuditRecord = {
       at,
       action: 'message.poisoned',
-      cause: message?.cause ?? { kind: 'followUp', of: queue },
+      cause: about?.cause ?? { kind: 'followUp', of: queue },
       servers: [],
       versionBefore: null,
       versionAfter: null,
@@ -47,13 +40,13 @@ export const makeRecordPoison =
       id,
       ...range,
     });
-    await outbox.put(message === null ? APP_CHAIN : kekKey(message.kek), {
+    await outbox.put(about === null ? APP_CHAIN : kekKey(about.kek), {
       audit: [record],
       events: [
         {
-          id: `poison:${queue}:${id}`,
+          id: `poison:${queue}:${id ?? at.getTime()}`,
           type: 'PgCmk.ControlPlaneDegraded',
-          subject: message === null ? queue : keyUrl(message.kek),
+          subject: about === null ? queue : keyUrl(about.kek),
           time: at,
           data: { queue, ...range },
         },

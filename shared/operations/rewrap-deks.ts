@@ -85,7 +85,7 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
     // The target moved while this range was under way: the range that belongs to the new epoch may have passed by.
     if (now.kek.value.epoch !== message.epoch)
       await queue.enqueueRewrap([{ ...message, epoch: now.kek.value.epoch, attempt: null }]);
-    else await deps.finishRotation(message.kek, message.cause);
+    await deps.finishRotation(message.kek, message.cause);
     log.count('rewrap.committed', { kek: keyUrl(message.kek) });
   };
 }
@@ -107,11 +107,7 @@ async function rewrapPage(
   const target = findVersion(snapshot, snapshot.kek.target);
   const rewraps = works.some(({ work }) => work.kind === 'rewrap');
   const proof =
-    target?.canary == null
-      ? null
-      : rewraps
-        ? await deps.proofs.prove(kek, target.version, target.canary)
-        : null;
+    rewraps && target?.canary != null ? await deps.proofs.prove(kek, target.version, target.canary) : null;
   if (rewraps && proof?.proven !== true) {
     await queue.enqueueReconcile({
       kek,
@@ -307,24 +303,27 @@ const ACTIONS = {
   failed: 'server.rewrapFailed',
 } as const;
 
-/** One record for each kind of outcome and version before. */
+/** One record for each kind of outcome, its reason, and version before. */
 function toAudit(outcomes: readonly Outcome[], cause: Cause, at: Date): readonly AuditRecord[] {
-  const groups = Map.groupBy(outcomes, (one) => `${one.kind} ${one.stored.value.wrapped.kekVersion}`);
-  return [...groups.values()].flatMap((group) => {
-    const first = group[0];
-    if (first === undefined) return [];
+  const groups = new Map<string, { readonly first: Outcome; readonly servers: string[] }>();
+  for (const one of outcomes) {
+    const reason = one.kind === 'failed' ? one.code : null;
+    const key = `${one.kind} ${one.stored.value.wrapped.kekVersion} ${reason}`;
+    const group = groups.get(key) ?? { first: one, servers: [] };
+    group.servers.push(one.stored.value.serverId);
+    groups.set(key, group);
+  }
+  return [...groups.values()].map(({ first, servers }) => {
     const before = first.stored.value.wrapped.kekVersion;
-    return [
-      {
-        at,
-        action: ACTIONS[first.kind],
-        cause,
-        servers: group.map((one) => one.stored.value.serverId),
-        versionBefore: before,
-        versionAfter: first.kind === 'rewrapped' ? first.wrapped.kekVersion : before,
-        reason: first.kind === 'failed' ? first.code : null,
-        detail: {},
-      },
-    ];
+    return {
+      at,
+      action: ACTIONS[first.kind],
+      cause,
+      servers,
+      versionBefore: before,
+      versionAfter: first.kind === 'rewrapped' ? first.wrapped.kekVersion : before,
+      reason: first.kind === 'failed' ? first.code : null,
+      detail: {},
+    };
   });
 }

@@ -40,7 +40,10 @@ export function makeTargetProofs({
   const keep = <T>(map: Map<string, T>, key: string, value: T) => {
     map.delete(key);
     map.set(key, value);
-    if (map.size > KEPT_VERSIONS) map.delete(map.keys().next().value ?? key);
+    for (const oldest of map.keys()) {
+      if (map.size <= KEPT_VERSIONS) break;
+      map.delete(oldest);
+    }
   };
 
   const describe = async (kek: KekId, version: string) => {

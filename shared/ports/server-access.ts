@@ -28,9 +28,16 @@ export type RevokeOutcome =
       readonly sessionsOpen: number;
       readonly role: 'primary' | 'replica';
     }
-  /** The server has already seen a newer order: nothing was changed. */
+  /**
+   * The server has already seen a newer order, of this `epoch`, or the opposite one of the same epoch: nothing was
+   * changed, or nothing more. Whoever still wants it orders it again with an epoch above this one; so it is with a
+   * promoted replica and a server restored from a backup too, whose record may be ahead of their row.
+   */
   | { readonly kind: 'overtaken'; readonly epoch: number }
-  /** Not all of it is done. The caller tries again. */
+  /**
+   * Not all of it is done. The caller tries again. `SessionNotEndable`: new sessions are refused, but some of the old
+   * ones don't end. `ReplicaLagging`: what the primary did hasn't arrived; no session was ended before it has.
+   */
   | {
       readonly kind: 'incomplete';
       readonly reason: 'SessionNotEndable' | 'ReplicaLagging';
@@ -54,18 +61,23 @@ export interface AccessInspection {
   /** Databases that we closed and that still exist. */
   readonly closedByUs: readonly string[];
   readonly excludedDatabases: readonly string[];
-  /** Client sessions in any database but the maintenance database. */
+  /** Client sessions in any database but the maintenance database and the excluded ones. */
   readonly sessionsOpen: number;
   readonly preparedTransactions: number;
   readonly replicationSlots: number;
-  /** Rights that a revoke would lack, each as a sentence a DBA can act on; empty when all is well. */
+  /**
+   * Rights that a revoke would lack, each as a sentence a DBA can act on; empty when all is well. A maintenance
+   * database that PUBLIC may connect to is among them, though it makes no order fail.
+   */
   readonly missingRights: readonly string[];
 }
 
 /**
- * The three operations, each idempotent, each with its own connection that ends with it.
- * @throws CmkError ServerUnreachable (retryable), ServerTlsFailed, ServerAuthFailed, ServerRightsMissing,
- *   MaintenanceDatabaseOpen, SecretSettingMissing
+ * The three operations, each idempotent, each with its own connection that ends with it. On a replica the epoch of an
+ * order isn't compared: the record there is its primary's.
+ * @throws CmkError ServerUnreachable (retryable: the network, a restart, a lock, a concurrent ALTER DATABASE),
+ *   ServerTlsFailed, ServerAuthFailed, SecretSettingMissing; ServerRightsMissing with `detail.missingRights`, when all
+ *   is done that the rights allow: one database that can't be closed keeps no other open
  */
 export interface ServerAccess {
   revoke(access: PostgresAccess, order: RevokeOrder): Promise<RevokeOutcome>;

@@ -1,0 +1,170 @@
+// Everything the app does, built from its configuration: the adapters, and the operations on them.
+import { readFileSync } from 'node:fs';
+import { makeBlobEscrow } from '../shared/azure/blob-escrow.ts';
+import { makeCredential } from '../shared/azure/credential.ts';
+import { makeEventPublisher } from '../shared/azure/event-publisher.ts';
+import { makeConsoleLog, systemClock, systemRandom } from '../shared/azure/runtime.ts';
+import type { StorageConnection } from '../shared/azure/tables/storage-connection.ts';
+import { makeTableStores } from '../shared/azure/tables/table-stores.ts';
+import { makeKeyVault } from '../shared/azure/vault/key-vault.ts';
+import { makeLocalWrap } from '../shared/azure/vault/local-wrap.ts';
+import { costOf, limitClassOf, type VaultLimits } from '../shared/azure/vault/vault-limits.ts';
+import { makeWorkQueue } from '../shared/azure/work-queue.ts';
+import type { Config } from '../shared/config.ts';
+import { makeApplyServerAccess } from '../shared/operations/apply-server-access.ts';
+import { makeDeliverOutbox } from '../shared/operations/deliver-outbox.ts';
+import { makeFanOut } from '../shared/operations/fan-out.ts';
+import { makeFindWrapping } from '../shared/operations/find-wrapping.ts';
+import { makeFinishRotation } from '../shared/operations/finish-rotation.ts';
+import { makeObserveKek } from '../shared/operations/observe-kek.ts';
+import { makeProbeKeks } from '../shared/operations/probe-keks.ts';
+import { makeReadProgress } from '../shared/operations/read-progress.ts';
+import { makeReconcileKek } from '../shared/operations/reconcile-kek.ts';
+import { makeRecordPoison } from '../shared/operations/record-poison.ts';
+import { makeRegisterServer } from '../shared/operations/register-server.ts';
+import { makeRejectInput } from '../shared/operations/reject-input.ts';
+import { makeRewrapDeks } from '../shared/operations/rewrap-deks.ts';
+import { makeSubmitHint } from '../shared/operations/submit-hint.ts';
+import { makeSweepFleet } from '../shared/operations/sweep-fleet.ts';
+import { makeTargetProofs } from '../shared/operations/target-proofs.ts';
+import { makePostgresAccess } from '../shared/postgres/postgres-access.ts';
+
+const POSTGRES_SCOPE = 'https://ossrdbms-aad.database.windows.net/.default';
+
+export type Operations = ReturnType<typeof buildOperations>;
+
+/**
+ * Builds everything; opens no connection.
+ * @param readSecretSetting the value of an app setting that a server's `auth: setting` names
+ */
+export function buildOperations(config: Config, readSecretSetting: (name: string) => string | undefined) {
+  const clock = systemClock;
+  const random = systemRandom;
+  const log = makeConsoleLog(config.logLevel);
+  const { kind, clientId } = config.credential;
+  const credential = makeCredential({ kind, ...(clientId === null ? {} : { clientId }) });
+  const connection: StorageConnection =
+    config.storage.kind === 'connectionString'
+      ? { kind: 'connectionString', value: config.storage.connectionString }
+      : { ...config.storage, credential };
+
+  const stores = makeTableStores({ connection, log });
+  const { keks, servers, index, outbox, audit } = stores;
+  const queue = makeWorkQueue(connection);
+  const escrow = makeBlobEscrow(connection);
+  const limits = toLimits(config);
+  const vault = makeKeyVault({
+    credential,
+    verifyChallenge: config.vault.challengeVerification,
+    limits,
+    clock,
+    log,
+  });
+  const localWrap = makeLocalWrap();
+  const access = makePostgresAccess({
+    readSecretSetting,
+    getEntraToken: async () => (await credential.getToken(POSTGRES_SCOPE))?.token ?? '',
+    caPem: config.postgresCaFile === null ? undefined : readFileSync(config.postgresCaFile, 'utf8'),
+  });
+  const topic = config.eventTopic;
+  const publisher =
+    topic === null
+      ? null
+      : makeEventPublisher({
+          endpoint: topic.endpoint,
+          auth: topic.key === null ? { kind: 'identity', credential } : { kind: 'key', key: topic.key },
+          source: 'pg-cmk',
+        });
+
+  const { sweepSeconds, inspectGrantedSeconds, inspectRevokedSeconds, proveAfterSeconds } = config.sweep;
+  const inspection = { grantedSeconds: inspectGrantedSeconds, revokedSeconds: inspectRevokedSeconds };
+  const proofs = makeTargetProofs({ vault, clock });
+  const findWrapping = makeFindWrapping({ servers });
+  const observe = makeObserveKek({ vault, localWrap, proofs, clock, findWrapping });
+  const finishRotation = makeFinishRotation({ keks, servers, clock });
+  const fanOut = makeFanOut({
+    keks,
+    servers,
+    queue,
+    finishRotation,
+    clock,
+    log,
+    rules: { inspection, proveAfterSeconds },
+  });
+  const reconcileKek = makeReconcileKek({ keks, queue, observe, fanOut, clock, log, rules: config.keyRules });
+  const rewrapDeks = makeRewrapDeks({
+    keks,
+    servers,
+    queue,
+    vault,
+    localWrap,
+    proofs,
+    finishRotation,
+    clock,
+    random,
+    log,
+    rules: { proveAfterSeconds },
+  });
+  const registerServer = makeRegisterServer({
+    keks,
+    servers,
+    index,
+    escrow,
+    queue,
+    vault,
+    localWrap,
+    proofs,
+    reconcileKek,
+    clock,
+    random,
+    keyVaultDnsSuffixes: config.vault.dnsSuffixes,
+  });
+  const costOfUnwrap = (bytes: number) => costOf(limitClassOf('RSA-HSM', bytes), limits);
+  const probe = makeProbeKeks({ keks, vault, queue, clock, log, costOf: costOfUnwrap });
+
+  return {
+    stores,
+    vault,
+    /** Creates the tables, queues and containers that are missing. */
+    prepareStorage: () =>
+      Promise.all([stores.ensureTables(), queue.ensureQueues(), escrow.ensureContainer()]),
+    submitHint: makeSubmitHint({ keks, queue, log }),
+    rejectInput: makeRejectInput({ outbox, clock, log }),
+    reconcileKek,
+    rewrapDeks,
+    applyServerAccess: makeApplyServerAccess({
+      keks,
+      servers,
+      queue,
+      access,
+      clock,
+      log,
+      rules: { inspection },
+    }),
+    probeKeks: probe.probeAll,
+    probeKekShard: probe.probeShard,
+    sweepFleet: makeSweepFleet({
+      keks,
+      queue,
+      clock,
+      rules: { sweepSeconds, unsettledSeconds: inspectRevokedSeconds },
+    }),
+    deliverOutbox: makeDeliverOutbox({ keks, outbox, audit, publisher, log }),
+    recordPoisoned: makeRecordPoison({ outbox, clock, log }),
+    registerServer,
+    readProgress: makeReadProgress({ keks, servers }),
+  };
+}
+
+function toLimits({ vault: { share, maxInstances, limitPer10s: limit } }: Config): VaultLimits {
+  if (limit === null) return { share, maxInstances };
+  const perTenSeconds = {
+    'RSA-2048': limit,
+    'RSA-3072': limit,
+    'RSA-4096': limit,
+    'RSA-HSM-2048': limit,
+    'RSA-HSM-3072': limit,
+    'RSA-HSM-4096': limit,
+  };
+  return { share, maxInstances, perTenSeconds };
+}

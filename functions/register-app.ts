@@ -1,0 +1,57 @@
+// Every trigger of the app, on one page (design 4).
+import type { app as FunctionApp } from '@azure/functions';
+import type { Config } from '../shared/config.ts';
+import { makeKeyDisabledHandler } from './events/key-disabled.ts';
+import { makeKeyExpiredHandler } from './events/key-expired.ts';
+import { makeKeyNearExpiryHandler } from './events/key-near-expiry.ts';
+import { makeKeyNewVersionCreatedHandler } from './events/key-new-version-created.ts';
+import { makeKeyVaultAuditLogHandler } from './events/key-vault-audit-log.ts';
+import { makeVaultAccessPolicyChangedHandler } from './events/vault-access-policy-changed.ts';
+import type { Operations } from './operations.ts';
+import { makeApplyServerAccessHandler } from './queues/apply-server-access.ts';
+import { makePoisonHandler } from './queues/poison.ts';
+import { makeProbeKekShardHandler } from './queues/probe-kek-shard.ts';
+import { makeReconcileKekHandler } from './queues/reconcile-kek.ts';
+import { makeRewrapDeksHandler } from './queues/rewrap-deks.ts';
+import { makeDeliverOutboxHandler } from './timers/deliver-outbox.ts';
+import { makeProbeKeksHandler } from './timers/probe-keks.ts';
+import { makeSweepFleetHandler } from './timers/sweep-fleet.ts';
+
+const connection = 'AzureWebJobsStorage';
+
+export function registerApp(app: typeof FunctionApp, config: Config, operations: Operations): void {
+  const events = { ...operations, vaultRules: { dnsSuffixes: config.vault.dnsSuffixes } };
+  app.eventGrid('keyNewVersionCreated', { handler: makeKeyNewVersionCreatedHandler(events) });
+  app.eventGrid('keyNearExpiry', { handler: makeKeyNearExpiryHandler(events) });
+  app.eventGrid('keyExpired', { handler: makeKeyExpiredHandler(events) });
+  app.eventGrid('keyDisabled', { handler: makeKeyDisabledHandler(events) });
+  app.eventGrid('vaultAccessPolicyChanged', { handler: makeVaultAccessPolicyChangedHandler(events) });
+  if (config.auditEventHub !== null) {
+    app.eventHub('keyVaultAuditLog', {
+      eventHubName: config.auditEventHub.name,
+      connection: config.auditEventHub.connection,
+      cardinality: 'many',
+      handler: makeKeyVaultAuditLogHandler(events),
+    });
+  }
+
+  const queue = (name: string, queueName: string, handler: ReturnType<typeof makeReconcileKekHandler>) =>
+    app.storageQueue(name, { queueName, connection, handler });
+  queue('reconcileKek', 'reconcile-keks', makeReconcileKekHandler(operations));
+  queue('rewrapDeks', 'rewrap-deks', makeRewrapDeksHandler(operations));
+  queue('applyServerAccess', 'server-access', makeApplyServerAccessHandler(operations));
+  queue('probeKekShard', 'probe-keks', makeProbeKekShardHandler(operations));
+  for (const [name, queueName] of [
+    ['reconcileKekPoison', 'reconcile-keks'],
+    ['rewrapDeksPoison', 'rewrap-deks'],
+    ['applyServerAccessPoison', 'server-access'],
+    ['probeKekShardPoison', 'probe-keks'],
+  ] as const) {
+    queue(name, `${queueName}-poison`, makePoisonHandler(name, queueName, operations));
+  }
+
+  const { probe, sweep, outbox } = config.schedules;
+  app.timer('probeKeks', { schedule: probe, handler: makeProbeKeksHandler(operations) });
+  app.timer('sweepFleet', { schedule: sweep, handler: makeSweepFleetHandler(operations) });
+  app.timer('deliverOutbox', { schedule: outbox, handler: makeDeliverOutboxHandler(operations) });
+}

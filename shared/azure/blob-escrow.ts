@@ -1,0 +1,112 @@
+// The Escrow port on blobs: one blob per server and KEK, written once.
+import { BlobServiceClient, RestError, type StoragePipelineOptions } from '@azure/storage-blob';
+import { z } from 'zod';
+import { CmkError, describeError } from '../domain/errors.ts';
+import { isSameKek, type KekId, parseKekId } from '../domain/key-id.ts';
+import { WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
+import type { Escrow } from '../ports/escrow.ts';
+import type { StorageConnection } from './tables/storage-connection.ts';
+
+export interface BlobEscrow extends Escrow {
+  /** @throws CmkError StoreUnavailable (retryable) */
+  ensureContainer(): Promise<void>;
+}
+
+const CONTAINER = 'dek-escrow';
+const PIPELINE: StoragePipelineOptions = {
+  retryOptions: { maxTries: 3, tryTimeoutInMs: 10_000, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 },
+};
+
+const Filed = z.object({
+  schema: z.literal(1),
+  serverId: z.string(),
+  vault: z.string(),
+  key: z.string(),
+  wrapped: z.object({
+    kekVersion: z.string().regex(/^[0-9a-f]{32}$/),
+    algorithm: z.literal(WRAP_ALGORITHM),
+    format: z.enum(['bound-1', 'bare-0']),
+    dekId: z.string().regex(/^[0-9a-f]{32}$/),
+    ciphertext: z.string().regex(/^[\w-]+$/),
+  }),
+});
+
+/** `{serverId}/{vault}/{key}.json`; a vault's port, which only an emulator has, is set off by `_`. */
+export const escrowBlobName = (serverId: string, kek: KekId): string =>
+  `${serverId}/${kek.vault.replace(':', '_')}/${kek.name}.json`;
+
+export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
+  const container = makeService(connection).getContainerClient(CONTAINER);
+
+  const find = async (serverId: string, kek: KekId): Promise<WrappedDek | undefined> => {
+    const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
+    let text: string;
+    try {
+      text = (await blob.downloadToBuffer()).toString();
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw unavailable('the escrow could not be read', error);
+    }
+    return parseFiled(text, serverId, kek);
+  };
+
+  return {
+    async file(serverId, kek, wrapped) {
+      const filed: z.input<typeof Filed> = { schema: 1, serverId, vault: kek.vault, key: kek.name, wrapped };
+      const text = JSON.stringify(filed);
+      const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
+      try {
+        await blob.upload(text, Buffer.byteLength(text), {
+          conditions: { ifNoneMatch: '*' },
+          blobHTTPHeaders: { blobContentType: 'application/json' },
+        });
+        return wrapped;
+      } catch (error) {
+        // 409 BlobAlreadyExists, or 412: someone was first, perhaps an attempt of ours whose answer was lost.
+        if (![409, 412].includes(statusOf(error))) throw unavailable('the escrow took no wrapping', error);
+        const held = await find(serverId, kek);
+        if (held === undefined) throw unavailable('the escrow has a wrapping and then has not', error);
+        return held;
+      }
+    },
+    find,
+    async ensureContainer() {
+      try {
+        await container.createIfNotExists();
+      } catch (error) {
+        throw unavailable('the escrow could not be created', error);
+      }
+    },
+  };
+}
+
+function makeService(connection: StorageConnection): BlobServiceClient {
+  return connection.kind === 'connectionString'
+    ? BlobServiceClient.fromConnectionString(connection.value, PIPELINE)
+    : new BlobServiceClient(connection.blobServiceUri, connection.credential, PIPELINE);
+}
+
+function parseFiled(text: string, serverId: string, kek: KekId): WrappedDek {
+  try {
+    const filed = Filed.parse(JSON.parse(text));
+    if (filed.serverId !== serverId || !isSameKek(parseKekId(filed.vault, filed.key), kek)) {
+      throw new RangeError('it is about another server or KEK');
+    }
+    return filed.wrapped;
+  } catch (cause) {
+    // The cause may quote the text.
+    throw new CmkError('InvalidRow', `the escrow of ${serverId} does not parse`, {
+      remedy: `Look at the blob ${escrowBlobName(serverId, kek)} in ${CONTAINER}; put back an earlier version of it.`,
+      detail: { problem: cause instanceof RangeError ? cause.message : 'malformed' },
+    });
+  }
+}
+
+const statusOf = (error: unknown): number => (error instanceof RestError ? (error.statusCode ?? 0) : 0);
+
+const unavailable = (what: string, cause: unknown): CmkError =>
+  new CmkError('StoreUnavailable', `${what}: ${describeError(cause)}`, {
+    remedy: 'Nothing if storage has an outage. Otherwise check the connection and the role on the account.',
+    retryable: true,
+    cause,
+  });

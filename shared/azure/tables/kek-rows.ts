@@ -1,0 +1,124 @@
+// The rows of the table `keks`, but for its outbox.
+import * as z from 'zod';
+import type { BreakerState } from '../../domain/breaker.ts';
+import type { KekState } from '../../domain/kek.ts';
+import { parseKekKey, parseVersion } from '../../domain/key-id.ts';
+import type { VersionState } from '../../domain/key-status.ts';
+import { base64Url, count, instant, json, kept, keyVersion, orNone } from './columns.ts';
+import { makeRowFormat, schemaColumn } from './row-format.ts';
+
+export const KEK_ROW = 'kek';
+export const VERSION_PREFIX = 'v:';
+export const BREAKER_KEYS = { partitionKey: 'breaker', rowKey: 'state' } as const;
+
+const keyReason = z.enum([
+  'KeyDisabled',
+  'KeyExpired',
+  'KeyNotYetValid',
+  'KeyOperationForbidden',
+  'KeySoftDeleted',
+  'KeyPurged',
+  'KeyNotFound',
+  'AccessDenied',
+  'FirewallDenied',
+  'VaultNotFound',
+  'IdentityUnavailable',
+  'Throttled',
+  'VaultUnreachable',
+  'UnexpectedAnswer',
+  'CanaryMismatch',
+  'CanaryUnavailable',
+]);
+
+export const hold = kept({ by: z.string(), reason: z.string(), since: instant });
+
+const kekColumns = z.object({
+  schema: schemaColumn,
+  epoch: count,
+  fannedOutEpoch: count,
+  target: orNone(keyVersion),
+  rotation: json(
+    z.discriminatedUnion('state', [
+      kept({ state: z.literal('idle') }),
+      kept({ state: z.literal('running'), startedAt: instant }),
+      kept({ state: z.literal('completed'), startedAt: instant, completedAt: instant }),
+      kept({ state: z.literal('blocked'), newest: keyVersion, reason: keyReason, since: instant }),
+    ]),
+  ),
+  policy: json(
+    kept({
+      expiredKeyPolicy: z.enum(['revoke', 'warn']),
+      transientBuffer: z.enum(['alert', 'revoke']),
+      rewrapVerification: z.enum(['sample', 'every']),
+      rewrapPaused: z.boolean(),
+    }),
+  ),
+  hold: json(hold.nullable()),
+  census: json(
+    kept({
+      countedAt: instant,
+      versions: z.record(keyVersion, kept({ servers: count, unproven: count })),
+      notSettled: count,
+    }).nullable(),
+  ),
+  observedFrom: orNone(instant),
+});
+
+export const kekFormat = makeRowFormat({
+  table: 'keks',
+  columns: kekColumns,
+  fromColumns: ({ schema: _, ...columns }, { partitionKey }): KekState => ({
+    kek: parseKekKey(partitionKey),
+    ...columns,
+  }),
+  toColumns: ({ kek: _, ...state }: KekState) => ({ schema: 1 as const, ...state }),
+});
+
+const versionColumns = z.object({
+  schema: schemaColumn,
+  status: z.enum(['usable', 'unusable', 'unknown']),
+  reason: orNone(keyReason),
+  since: instant,
+  verdict: z.enum(['unproven', 'serve', 'revoke']),
+  verdictReason: orNone(keyReason),
+  verdictSince: instant,
+  run: json(kept({ class: z.enum(['good', 'suspect']), since: instant, answers: count }).nullable()),
+  transientSince: orNone(instant),
+  seenDeleted: z.boolean(),
+  attributes: json(
+    kept({
+      enabled: z.boolean(),
+      notBefore: instant.nullable(),
+      expiresOn: instant.nullable(),
+      createdOn: instant,
+    }).nullable(),
+  ),
+  canary: orNone(base64Url),
+  inUse: z.boolean(),
+  warnedDays: json(count.nullable()),
+  provenAt: orNone(instant),
+  degraded: z.boolean(),
+});
+
+export const versionFormat = makeRowFormat({
+  table: 'keks',
+  columns: versionColumns,
+  fromColumns: ({ schema: _, ...columns }, { rowKey }): VersionState => ({
+    version: parseVersion(rowKey.slice(VERSION_PREFIX.length)),
+    ...columns,
+  }),
+  toColumns: ({ version: _, ...state }: VersionState) => ({ schema: 1 as const, ...state }),
+});
+
+const breakerColumns = z.object({
+  schema: schemaColumn,
+  suspects: json(z.record(z.string(), instant)),
+  trippedAt: orNone(instant),
+});
+
+export const breakerFormat = makeRowFormat({
+  table: 'keks',
+  columns: breakerColumns,
+  fromColumns: ({ schema: _, ...state }): BreakerState => state,
+  toColumns: (state: BreakerState) => ({ schema: 1 as const, ...state }),
+});

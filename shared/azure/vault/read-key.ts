@@ -1,0 +1,140 @@
+// Reading keys: versions, attributes, public halves, and whether a key is deleted.
+import { createPublicKey } from 'node:crypto';
+import type { KeyClient, KeyVaultKey } from '@azure/keyvault-keys';
+import { type KekId, parseVersion } from '../../domain/key-id.ts';
+import type { VersionAttributes } from '../../domain/key-status.ts';
+import type { DeletedAnswer, VaultAnswer } from '../../domain/vault-answer.ts';
+import type { KeyDescription, PublicKey, VersionDescription } from '../../ports/key-vault.ts';
+import { type AskOptions, askVault, assertSameKey } from './ask-vault.ts';
+import { UnexpectedAnswer } from './vault-fault.ts';
+
+type Described = KeyDescription['versions'][number];
+
+interface ReadProperties {
+  readonly enabled?: boolean;
+  readonly notBefore?: Date;
+  readonly expiresOn?: Date;
+  readonly createdOn?: Date;
+}
+
+/**
+ * The versions of a key. Creation times are whole seconds: where two are newest, the vault says which one it uses.
+ */
+export async function describeKey(
+  reader: KeyClient,
+  kek: KekId,
+  options: AskOptions,
+): Promise<VaultAnswer<KeyDescription>> {
+  const listed = await askVault(options, async (callOptions) => {
+    const versions: Described[] = [];
+    for await (const properties of reader.listPropertiesOfKeyVersions(kek.name, callOptions)) {
+      versions.push({ version: assertSameKey(properties.id, kek), attributes: toAttributes(properties) });
+    }
+    return versions;
+  });
+  if (!listed.ok) return listed;
+  const candidates = findNewest(listed.value);
+  const [first, ...others] = candidates;
+  if (first !== undefined && others.length === 0) {
+    return { ...listed, value: { versions: listed.value, newest: first.version } };
+  }
+  const latest = await askVault(options, async (callOptions): Promise<Described> => {
+    const key = await reader.getKey(kek.name, callOptions);
+    return { version: assertSameKey(key.id, kek), attributes: toAttributes(key.properties) };
+  });
+  if (first === undefined) {
+    return latest.ok
+      ? { ...latest, value: { versions: [latest.value], newest: latest.value.version } }
+      : latest;
+  }
+  return { ...listed, value: breakTie(listed.value, candidates, latest) };
+}
+
+function findNewest(versions: readonly Described[]): readonly Described[] {
+  const created = (described: Described) => described.attributes.createdOn.getTime();
+  const newest = Math.max(...versions.map(created));
+  return versions.filter((described) => created(described) === newest);
+}
+
+/** What isn't said is settled the same way each time: by the version that can't be read, else by its name. */
+function breakTie(
+  versions: readonly Described[],
+  candidates: readonly Described[],
+  latest: VaultAnswer<Described>,
+): KeyDescription {
+  if (latest.ok) {
+    const { version } = latest.value;
+    const isListed = versions.some((described) => described.version === version);
+    return { versions: isListed ? versions : [...versions, latest.value], newest: version };
+  }
+  // A vault that refuses to show its latest version because it is disabled still says which one it is.
+  const disabled = candidates.filter((described) => !described.attributes.enabled);
+  const hidden = latest.fault.kind === 'http' && latest.fault.innerCode === 'KeyDisabled' ? disabled : [];
+  const names = (hidden.length > 0 ? hidden : candidates).map((described) => described.version).toSorted();
+  return { versions, newest: names.at(-1) ?? '' };
+}
+
+/** One version, with its public half. */
+export function describeKeyVersion(
+  reader: KeyClient,
+  kek: KekId,
+  version: string,
+  options: AskOptions,
+): Promise<VaultAnswer<VersionDescription>> {
+  // Invariant I-09: a call that uses a key names a concrete version, never "the latest".
+  const concrete = parseVersion(version);
+  return askVault(options, async (callOptions) => {
+    const key = await reader.getKey(kek.name, { ...callOptions, version: concrete });
+    assertSameKey(key.id, kek, concrete);
+    return {
+      attributes: toAttributes(key.properties),
+      publicKey: toPublicKey(key),
+      operations: key.keyOperations ?? [],
+    };
+  });
+}
+
+/** Whether the vault holds the key as deleted. */
+export async function askDeletedKey(
+  reader: KeyClient,
+  kek: KekId,
+  options: AskOptions,
+): Promise<DeletedAnswer> {
+  const answer = await askVault(options, async (callOptions) => {
+    const key = await reader.getDeletedKey(kek.name, callOptions);
+    assertSameKey(key.id, kek);
+  });
+  if (answer.ok) return 'deleted';
+  return answer.fault.kind === 'http' && answer.fault.status === 404 ? 'absent' : 'unsaid';
+}
+
+function toAttributes(properties: ReadProperties): VersionAttributes {
+  const { enabled, createdOn } = properties;
+  if (enabled === undefined) throw new UnexpectedAnswer('a version without `enabled`');
+  if (createdOn === undefined) throw new UnexpectedAnswer('a version without a creation time');
+  const dates = {
+    createdOn,
+    notBefore: properties.notBefore ?? null,
+    expiresOn: properties.expiresOn ?? null,
+  };
+  if (Object.values(dates).some((date) => date !== null && Number.isNaN(date.getTime()))) {
+    throw new UnexpectedAnswer('a version with a date that is none');
+  }
+  return { enabled, ...dates };
+}
+
+function toPublicKey({ keyType, key }: KeyVaultKey): PublicKey {
+  if (keyType !== 'RSA' && keyType !== 'RSA-HSM') {
+    throw new UnexpectedAnswer(`a key of type ${keyType ?? 'unknown'}: RSA is asked for`);
+  }
+  if (key?.n === undefined || key.e === undefined) throw new UnexpectedAnswer('an RSA key without n and e');
+  const imported = createPublicKey({
+    key: { kty: 'RSA', n: toBase64Url(key.n), e: toBase64Url(key.e) },
+    format: 'jwk',
+  });
+  const bits = imported.asymmetricKeyDetails?.modulusLength ?? 0;
+  if (![2048, 3072, 4096].includes(bits)) throw new UnexpectedAnswer(`an RSA key of ${bits} bits`);
+  return { keyType, bits, spki: imported.export({ format: 'der', type: 'spki' }) };
+}
+
+const toBase64Url = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');

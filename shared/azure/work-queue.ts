@@ -1,0 +1,64 @@
+// The WorkQueue port on Storage Queues. Messages are JSON in base64, as the Functions host reads them by default.
+import { QueueServiceClient, type StoragePipelineOptions } from '@azure/storage-queue';
+import { CmkError, describeError } from '../domain/errors.ts';
+import type { QueueName } from '../domain/message.ts';
+import type { WorkQueue } from '../ports/work-queue.ts';
+import type { StorageConnection } from './tables/storage-connection.ts';
+import { makeLane } from './vault/lane.ts';
+
+export interface StorageWorkQueue extends WorkQueue {
+  /** Creates what is missing, the poison queues too. @throws CmkError StoreUnavailable (retryable) */
+  ensureQueues(): Promise<void>;
+}
+
+const QUEUES: readonly QueueName[] = ['reconcile-keks', 'rewrap-deks', 'server-access', 'probe-keks'];
+const SENDS_AT_ONCE = 8;
+const PIPELINE: StoragePipelineOptions = {
+  retryOptions: { maxTries: 3, tryTimeoutInMs: 10_000, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 },
+};
+
+export function makeWorkQueue(connection: StorageConnection): StorageWorkQueue {
+  const service = makeService(connection);
+  const clients = new Map(QUEUES.map((name) => [name, service.getQueueClient(name)]));
+  const lane = makeLane(SENDS_AT_ONCE);
+
+  const send = async (name: QueueName, messages: readonly object[], delaySeconds = 0): Promise<void> => {
+    const client = clients.get(name) ?? service.getQueueClient(name);
+    const texts = messages.map((message) => Buffer.from(JSON.stringify(message)).toString('base64'));
+    const options = { visibilityTimeout: Math.max(0, Math.round(delaySeconds)) };
+    const sent = await Promise.allSettled(
+      texts.map((text) => lane.run(() => client.sendMessage(text, options))),
+    );
+    // All were tried: the caller sends them again, and a message that comes twice is harmless.
+    const failed = sent.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw unavailable(`the queue ${name} took no message`, failed.reason);
+  };
+
+  return {
+    enqueueReconcile: (message, delaySeconds) => send('reconcile-keks', [message], delaySeconds),
+    enqueueRewrap: (messages, delaySeconds) => send('rewrap-deks', messages, delaySeconds),
+    enqueueAccess: (messages, delaySeconds) => send('server-access', messages, delaySeconds),
+    enqueueProbe: (message) => send('probe-keks', [message]),
+    async ensureQueues() {
+      const names = QUEUES.flatMap((name) => [name, `${name}-poison`]);
+      try {
+        await Promise.all(names.map((name) => service.getQueueClient(name).createIfNotExists()));
+      } catch (error) {
+        throw unavailable('the queues could not be created', error);
+      }
+    },
+  };
+}
+
+function makeService(connection: StorageConnection): QueueServiceClient {
+  return connection.kind === 'connectionString'
+    ? QueueServiceClient.fromConnectionString(connection.value, PIPELINE)
+    : new QueueServiceClient(connection.queueServiceUri, connection.credential, PIPELINE);
+}
+
+const unavailable = (what: string, cause: unknown): CmkError =>
+  new CmkError('StoreUnavailable', `${what}: ${describeError(cause)}`, {
+    remedy: 'Nothing if storage has an outage. Otherwise check the connection and the role on the account.',
+    retryable: true,
+    cause,
+  });

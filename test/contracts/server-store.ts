@@ -1,0 +1,290 @@
+// The contract of ServerStore and ServerIndex.
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type KekId, kekKey } from '../../shared/domain/key-id.ts';
+import type { ServerRow } from '../../shared/domain/server.ts';
+import type { PageQuery, ServerWrite } from '../../shared/ports/server-store.ts';
+import { auditOf, eventOf, fullServer, historyOf, plainServer, versionOf } from '../fixtures/rows.ts';
+import { expectCode, newKek, STALE, type StartStores, useStores } from './stores.ts';
+
+const ALL: PageQuery = { after: null, from: null, to: null, limit: 1000 };
+const entry = { audit: [auditOf('a')], events: [eventOf('e')] };
+const insert = (value: ServerRow): ServerWrite => ({ value, etag: null, history: null });
+const serverName = (number: number) => `db-${String(number).padStart(4, '0')}`;
+
+export function describeServerStore(start: StartStores): void {
+  const under = useStores(start);
+  const servers = () => under().stores.servers;
+  const outboxOf = (kek: KekId) => under().stores.outbox.pageOutbox(kekKey(kek), false, 10);
+  const insertServers = async (kek: KekId, ids: readonly string[]) => {
+    for (let from = 0; from < ids.length; from += 98) {
+      const writes = ids.slice(from, from + 98).map((id) => insert(plainServer(kek, id)));
+      await servers().commit(kek, writes, null);
+    }
+  };
+  const readAll = async (kek: KekId) => (await servers().page(kek, ALL)).rows;
+  /** Every row of a KEK under the next version, its old wrapping filed. */
+  const rewrapped = async (kek: KekId): Promise<readonly ServerWrite[]> =>
+    (await readAll(kek)).map(({ value, etag }) => ({
+      value: {
+        ...value,
+        wrapped: { ...value.wrapped, kekVersion: versionOf(2) },
+        sequence: value.sequence + 1,
+      },
+      etag,
+      history: historyOf(value),
+    }));
+
+  describe('a server', () => {
+    test('that was never written is undefined', async () => {
+      expect(await servers().read(newKek(), 'db')).toBeUndefined();
+      expect(await servers().page(newKek(), ALL)).toEqual({ rows: [], held: [], next: null });
+    });
+
+    test('comes back as it was written, in every field', async () => {
+      const kek = { vault: `${newKek().vault}:8443`, name: 'a-b--c' };
+      for (const row of [plainServer(kek, 'plain'), fullServer(kek, 'full')]) {
+        await servers().commit(kek, [insert(row)], null);
+        expect((await servers().read(kek, row.serverId))?.value).toEqual(row);
+        expect(await readAll(kek)).toContainEqual(await servers().read(kek, row.serverId));
+      }
+    });
+
+    test('inserted twice is refused, and so is a stale ETag (invariant I-10)', async () => {
+      const kek = newKek();
+      await servers().commit(kek, [insert(plainServer(kek, 'db'))], null);
+      const first = await servers().read(kek, 'db');
+      if (first === undefined) throw new Error('not there');
+      await expectCode('WriteConflict', servers().commit(kek, [insert(fullServer(kek, 'db'))], entry));
+      await servers().commit(kek, [{ ...first, history: null }], null);
+      const second = await servers().read(kek, 'db');
+      expect(second).toEqual({ value: first.value, etag: expect.not.stringContaining(first.etag) });
+      await expectCode('WriteConflict', servers().commit(kek, [{ ...first, history: null }], entry));
+      const unread = { value: fullServer(kek, 'db'), etag: '*', history: null };
+      await expectCode('WriteConflict', servers().commit(kek, [unread], entry));
+      expect(await servers().read(kek, 'db')).toEqual(second);
+      expect(await outboxOf(kek)).toEqual([]);
+    });
+
+    test('that is gone, or never was, is a conflict for who read it', async () => {
+      const kek = newKek();
+      const write = { value: plainServer(kek, 'db'), etag: STALE, history: null };
+      await expectCode('WriteConflict', servers().commit(kek, [write], entry));
+      expect(await readAll(kek)).toEqual([]);
+    });
+
+    test('of another KEK is not written here', async () => {
+      const kek = newKek();
+      await expect(servers().commit(kek, [insert(plainServer(newKek(), 'db'))], null)).rejects.toThrow();
+    });
+  });
+
+  describe('one transaction', () => {
+    test('holds 49 writes, 49 histories and an outbox row', async () => {
+      const kek = newKek();
+      await insertServers(
+        kek,
+        Array.from({ length: 49 }, (_, n) => serverName(n)),
+      );
+      const before = await readAll(kek);
+      const writes = await rewrapped(kek);
+      await servers().commit(kek, writes, entry);
+      const after = await readAll(kek);
+      expect(after.map(({ value }) => value)).toEqual(writes.map(({ value }) => value));
+      expect(await servers().history(kek, serverName(48))).toEqual([
+        historyOf(before[48]?.value ?? plainServer(kek, 'none')),
+      ]);
+      expect(await outboxOf(kek)).toHaveLength(1);
+    });
+
+    test('holds 98 writes and an outbox row, and no more than 100', async () => {
+      const kek = newKek();
+      const writes = Array.from({ length: 98 }, (_, n) => insert(plainServer(kek, serverName(n))));
+      const more = [98, 99].map((n) => insert(plainServer(kek, serverName(n))));
+      await expect(servers().commit(kek, [...writes, ...more], entry)).rejects.toThrow(RangeError);
+      expect(await readAll(kek)).toEqual([]);
+      await servers().commit(kek, writes, entry);
+      expect(await readAll(kek)).toHaveLength(98);
+      expect(await outboxOf(kek)).toHaveLength(1);
+    });
+
+    test('is undone by one stale row: rows, histories and outbox (invariants I-03, I-10)', async () => {
+      const kek = newKek();
+      await insertServers(
+        kek,
+        Array.from({ length: 49 }, (_, n) => serverName(n)),
+      );
+      const writes = await rewrapped(kek);
+      const disturbed = await servers().read(kek, serverName(30));
+      if (disturbed === undefined) throw new Error('not there');
+      await servers().commit(kek, [{ ...disturbed, history: null }], null);
+      const before = await readAll(kek);
+      await expectCode('WriteConflict', servers().commit(kek, writes, entry));
+      expect(await readAll(kek)).toEqual(before);
+      for (const n of [0, 30, 48]) expect(await servers().history(kek, serverName(n))).toEqual([]);
+      expect(await outboxOf(kek)).toEqual([]);
+    });
+
+    test('is undone by a history row that is there already (invariant I-03)', async () => {
+      const kek = newKek();
+      await insertServers(kek, ['db']);
+      await servers().commit(kek, await rewrapped(kek), null);
+      const before = await servers().read(kek, 'db');
+      if (before === undefined) throw new Error('not there');
+      const filed = await servers().history(kek, 'db');
+      const history = historyOf(plainServer(kek, 'db'), { replacedBy: 'somebody else' });
+      await expectCode('WriteConflict', servers().commit(kek, [{ ...before, history }], entry));
+      expect(await servers().read(kek, 'db')).toEqual(before);
+      expect(await servers().history(kek, 'db')).toEqual(filed);
+    });
+
+    test('of nothing but an outbox row, or of nothing at all, goes through', async () => {
+      const kek = newKek();
+      await servers().commit(kek, [], null);
+      await servers().commit(kek, [], entry);
+      expect(await outboxOf(kek)).toHaveLength(1);
+    });
+  });
+
+  describe('paging over 250 servers', () => {
+    const kek = newKek();
+    const ids = Array.from({ length: 250 }, (_, n) => serverName(n));
+    beforeAll(async () => {
+      await insertServers(kek, ids);
+      // Neighbours in the partition, of which none belongs on a page.
+      const [first] = (await servers().page(kek, { ...ALL, limit: 1 })).rows;
+      if (first === undefined) throw new Error('not there');
+      await servers().commit(kek, [{ ...first, history: historyOf(first.value) }], entry);
+    });
+    const page = async (query: Partial<PageQuery>) => {
+      const { rows, next } = await servers().page(kek, { ...ALL, ...query });
+      return { ids: rows.map(({ value }) => value.serverId), next };
+    };
+
+    test.each([1000, 250, 249, 100, 98, 7])('in pages of %i it meets each once, in order', async (limit) => {
+      const seen: string[] = [];
+      let after: string | null = null;
+      do {
+        const found: Awaited<ReturnType<typeof page>> = await page({ after, limit });
+        expect(found.ids.length).toBeLessThanOrEqual(limit);
+        if (found.next !== null) expect(found.next).toBe(found.ids.at(-1));
+        seen.push(...found.ids);
+        after = found.next;
+      } while (after !== null);
+      expect(seen).toEqual(ids);
+    });
+
+    test.each<[string, Partial<PageQuery>, number, number]>([
+      ['from includes its server', { from: serverName(240) }, 240, 250],
+      ['to includes its server', { to: serverName(3) }, 0, 4],
+      ['after excludes its server', { after: serverName(240) }, 241, 250],
+      ['from and to are a range', { from: serverName(98), to: serverName(195) }, 98, 196],
+      ['a range of one', { from: serverName(9), to: serverName(9) }, 9, 10],
+      [
+        'after goes on within a range',
+        { after: serverName(100), from: serverName(98), to: serverName(110) },
+        101,
+        111,
+      ],
+      [
+        'after before the range changes nothing',
+        { after: serverName(3), from: serverName(98), to: serverName(99) },
+        98,
+        100,
+      ],
+      [
+        'after behind the range leaves nothing',
+        { after: serverName(99), from: serverName(98), to: serverName(99) },
+        0,
+        0,
+      ],
+      ['ends of ranges need not exist', { from: 'db-', to: 'db-0002-not' }, 0, 3],
+    ])('%s', async (_, query, first, behind) => {
+      expect(await page(query)).toEqual({ ids: ids.slice(first, behind), next: null });
+    });
+
+    test('a limit ends a range early', async () => {
+      const found = await page({ from: serverName(98), to: serverName(195), limit: 10 });
+      expect(found).toEqual({ ids: ids.slice(98, 108), next: serverName(107) });
+    });
+  });
+
+  test('ids of all legal kinds keep their order and their histories apart', async () => {
+    const kek = newKek();
+    const ids = ['0', '0-', '9', 'a', 'a-', 'a--', 'a-1', 'a0', 'aa', 'b', 'x'.repeat(63), 'z'];
+    await insertServers(kek, ids.toReversed());
+    await servers().commit(kek, await rewrapped(kek), null);
+    expect((await readAll(kek)).map(({ value }) => value.serverId)).toEqual(ids);
+    for (const id of ids) {
+      expect((await servers().history(kek, id)).map(({ serverId }) => serverId)).toEqual([id]);
+    }
+  });
+
+  test('the history is in the order of its sequence, whatever the versions are called', async () => {
+    const kek = newKek();
+    await insertServers(kek, ['db']);
+    for (const sequence of Array.from({ length: 12 }, (_, n) => n)) {
+      const stored = await servers().read(kek, 'db');
+      if (stored === undefined) throw new Error('not there');
+      const kekVersion = versionOf(1000 - sequence * 7);
+      const wrapped = { ...stored.value.wrapped, kekVersion };
+      const history = historyOf(stored.value);
+      await servers().commit(
+        kek,
+        [{ value: { ...stored.value, sequence: sequence + 1, wrapped }, etag: stored.etag, history }],
+        null,
+      );
+    }
+    const sequences = (await servers().history(kek, 'db')).map(({ sequence }) => sequence);
+    expect(sequences).toEqual(Array.from({ length: 12 }, (_, n) => n));
+  });
+
+  test('a row that does not parse is held on its page, thrown when read alone, and no other suffers', async () => {
+    const kek = newKek();
+    await insertServers(kek, ['a', 'b', 'c', 'd']);
+    await under().spoilServer(kek, 'b');
+    const { rows, held, next } = await servers().page(kek, ALL);
+    expect(rows.map(({ value }) => value.serverId)).toEqual(['a', 'c', 'd']);
+    expect(held).toEqual([{ rowKey: 's:b', problem: expect.any(String) }]);
+    expect(next).toBeNull();
+    await expectCode('InvalidRow', servers().read(kek, 'b'));
+    const first = await servers().page(kek, { ...ALL, limit: 2 });
+    expect(first.next).toBe('b');
+    expect((await servers().page(kek, { ...ALL, after: 'b' })).rows).toHaveLength(2);
+  });
+
+  test('hasServersOff looks at those that follow the rotation', async () => {
+    const kek = newKek();
+    const target = versionOf(1);
+    const off = plainServer(kek, 'x').wrapped;
+    const elsewhere = { wrapped: { ...off, kekVersion: versionOf(9) } };
+    expect(await servers().hasServersOff(kek, target)).toBe(false);
+    await insertServers(
+      kek,
+      Array.from({ length: 120 }, (_, n) => serverName(n)),
+    );
+    const aside = [
+      insert(plainServer(kek, 'incoming', { ...elsewhere, incoming: true })),
+      insert(plainServer(kek, 'pinned', { ...elsewhere, pinned: true })),
+    ];
+    const [first] = await readAll(kek);
+    if (first === undefined) throw new Error('not there');
+    const history = historyOf(first.value, { wrapped: elsewhere.wrapped });
+    await servers().commit(kek, [...aside, { ...first, history }], null);
+    expect(await servers().hasServersOff(kek, target)).toBe(false);
+    expect(await servers().hasServersOff(kek, versionOf(9))).toBe(true);
+    await servers().commit(kek, [insert(plainServer(kek, 'z', { ...elsewhere, tombstone: true }))], null);
+    expect(await servers().hasServersOff(kek, target)).toBe(true);
+  });
+
+  describe('the index', () => {
+    test('gives an id once', async () => {
+      const { index } = under().stores;
+      const [serverId, kek] = [newKek().vault.replaceAll('.', '-'), newKek()];
+      expect(await index.find(serverId)).toBeUndefined();
+      await index.claim(serverId, kek);
+      await expectCode('WriteConflict', index.claim(serverId, newKek()));
+      await expectCode('WriteConflict', index.claim(serverId, kek));
+      expect((await index.find(serverId))?.value).toEqual(kek);
+    });
+  });
+}
