@@ -4,8 +4,13 @@ import { readConfig } from '../shared/config.ts';
 import { buildOperations } from './operations.ts';
 import { registerApp } from './register-app.ts';
 
+const SECRET = 'PGCMK_SECRET_';
+
 const config = readConfig(process.env);
-const operations = buildOperations(config, (name) => process.env[name]);
+// Of the settings only those that are named as servers' secrets go out to servers.
+const operations = buildOperations(config, (name) =>
+  name.startsWith(SECRET) ? process.env[name] : undefined,
+);
 app.hook.appStart(async () => {
   await operations.prepareStorage();
 });

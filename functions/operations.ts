@@ -48,7 +48,10 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       ? { kind: 'connectionString', value: config.storage.connectionString }
       : { ...config.storage, credential };
 
-  const stores = makeTableStores({ connection, log });
+  const stores = makeTableStores({
+    connection,
+    onInvalid: (error) => log.write('error', error.message, { ...error.detail, remedy: error.remedy }),
+  });
   const { keks, servers, index, outbox, audit } = stores;
   const queue = makeWorkQueue(connection);
   const escrow = makeBlobEscrow(connection);

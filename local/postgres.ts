@@ -192,7 +192,9 @@ async function writeSettings(
   user: RunAs,
   settings: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const lines = Object.entries(settings).map(([key, value]) => `${key} = '${value.replaceAll("'", "''")}'\n`);
+  const lines = Object.entries(settings).map(
+    ([key, value]) => `${key} = '${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'\n`,
+  );
   const path = join(data, 'postgresql.auto.conf');
   await writeOwned(path, `${await readFile(path, 'utf8')}${lines.join('')}`, user);
 }

@@ -9,6 +9,8 @@ export interface ServerProcess {
   end(how: 'fast' | 'crash'): Promise<void>;
 }
 
+const startTimeoutMs = 30_000;
+
 /** @throws Error with the last lines of the server's log when it doesn't come up */
 export async function startServerProcess(
   binaries: Binaries,
@@ -22,7 +24,8 @@ export async function startServerProcess(
     cwd: data,
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
+    // Nothing of this process's environment: libpq in a replica would look into HOME and PG* variables.
+    env: { PATH: process.env['PATH'], HOME: data, LC_ALL: 'C', TZ: 'UTC' },
   });
   const log: string[] = [];
   const ready = Promise.withResolvers<void>();
@@ -40,7 +43,11 @@ export async function startServerProcess(
     });
   }
   void ended.then(() => setTimeout(() => ready.reject(new Error(`PostgreSQL ended: ${log.join('\n')}`)), 50));
-  await ready.promise;
+  const timeout = setTimeout(() => {
+    ready.reject(new Error(`PostgreSQL took more than ${startTimeoutMs} ms to start: ${log.join('\n')}`));
+    child.kill('SIGQUIT');
+  }, startTimeoutMs);
+  await ready.promise.finally(() => clearTimeout(timeout));
   return {
     async end(how) {
       child.kill(how === 'fast' ? 'SIGINT' : 'SIGKILL');

@@ -11,7 +11,7 @@ export interface SuperuserAccess {
   readonly password: string;
 }
 
-export const APP_USER = 'pg_cmk';
+export const APP_USER = 'cmk_app';
 export const CLIENT_USER = 'app';
 export const OPEN_DATABASES = ['orders', 'billing', 'crm'] as const;
 export const CLOSED_BY_DBA = 'archive_2019';

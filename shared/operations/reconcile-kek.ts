@@ -156,7 +156,7 @@ function coalesce(reconcile: ReconcileKek): ReconcileKek {
       return next.done;
     }
     if (current === undefined) return start(key, message);
-    const done = current
+    const done: Promise<void> = current
       .catch(() => undefined)
       .then(() => {
         waiting.delete(key);

@@ -22,7 +22,7 @@ test('serves tables, queues and blobs, each instance its own', async () => {
   await table.createTable();
   await table.createEntity({ partitionKey: 'p', rowKey: 'r', epoch: 7 });
   expect(await table.getEntity('p', 'r')).toMatchObject({ epoch: 7 });
-  const queue = QueueServiceClient.fromConnectionString(one.connectionString).getQueueClient('q');
+  const queue = QueueServiceClient.fromConnectionString(one.connectionString).getQueueClient('keks');
   await queue.create();
   const container = BlobServiceClient.fromConnectionString(one.connectionString).getContainerClient(
     'dek-escrow',
@@ -30,7 +30,7 @@ test('serves tables, queues and blobs, each instance its own', async () => {
   await container.create();
   await container.getBlockBlobClient('b').upload('x', 1);
   expect(await container.getBlockBlobClient('b').exists()).toBe(true);
-  const elsewhere = QueueServiceClient.fromConnectionString(other.connectionString).getQueueClient('q');
+  const elsewhere = QueueServiceClient.fromConnectionString(other.connectionString).getQueueClient('keks');
   expect(await elsewhere.exists()).toBe(false);
   await Promise.all([one.stop(), other.stop()]);
   expect(await answers(one.connectionString)).toBe(false);

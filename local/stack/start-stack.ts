@@ -1,0 +1,168 @@
+// The whole app on this machine: Azurite, two vaults, Event Grid, an identity, and the host as a process of its own
+// that runs the very same compiled app. What is started here is stopped here.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import tls from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { buildOperations, type Operations } from '../../functions/operations.ts';
+import { readConfig } from '../../shared/config.ts';
+import { type Azurite, startAzurite } from '../azurite.ts';
+import { type LocalCertificates, makeLocalCertificates } from '../certificates.ts';
+import { type EventGridEmulator, startEventGridEmulator } from '../event-grid/event-grid-emulator.ts';
+import { type HostProcess, spawnHost } from '../host/spawn-host.ts';
+import { type IdentityEmulator, startIdentityEmulator } from '../identity.ts';
+import { startVaultEmulator, type VaultEmulator } from '../key-vault/vault-emulator.ts';
+
+/** The app's periods, shorter than in Azure so that a story can be watched. Each is an ordinary setting. */
+export interface StackTimes {
+  readonly probeSeconds: number;
+  readonly sweepSeconds: number;
+  readonly confirmSuspectSeconds: number;
+}
+
+export interface StackOptions {
+  readonly times: StackTimes;
+  /** Names of the vaults. */
+  readonly vaults: readonly string[];
+  readonly secrets: Readonly<Record<string, string>>;
+  readonly controlPort?: number;
+  readonly hostPort?: number;
+  readonly onHostLog?: (line: string) => void;
+}
+
+export interface Stack {
+  readonly times: StackTimes;
+  readonly certificates: LocalCertificates;
+  readonly azurite: Azurite;
+  readonly identity: IdentityEmulator;
+  readonly vaultEmulator: VaultEmulator;
+  readonly eventGrid: EventGridEmulator;
+  /** The app's operations in this process, wired like the host's: what the HTTP API will be to callers. */
+  readonly operations: Operations;
+  readonly stores: Operations['stores'];
+  readonly vault: Operations['vault'];
+  /** The settings that the app runs with. */
+  readonly settings: Readonly<Record<string, string>>;
+  host(): HostProcess;
+  /** Kills the host as a crash would, and starts another. */
+  restartHost(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const EVENT_FUNCTIONS = {
+  keyNewVersionCreated: 'Microsoft.KeyVault.KeyNewVersionCreated',
+  keyNearExpiry: 'Microsoft.KeyVault.KeyNearExpiry',
+  keyExpired: 'Microsoft.KeyVault.KeyExpired',
+  vaultAccessPolicyChanged: 'Microsoft.KeyVault.VaultAccessPolicyChanged',
+  keyDisabled: 'PgCmk.KeyStatusHint',
+} as const;
+
+const compiled = !import.meta.url.endsWith('.ts');
+const root = fileURLToPath(new URL(compiled ? '../../../' : '../../', import.meta.url));
+const entry = join(root, compiled ? 'dist/functions/index.js' : 'functions/index.ts');
+
+const every = (seconds: number) => `*/${seconds} * * * * *`;
+
+/** @throws what the part throws that can't start; what was started before it is stopped */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const stops: (() => Promise<unknown>)[] = [];
+  const stop = async () => {
+    for (const end of stops.splice(0).reverse()) await end().catch(() => undefined);
+  };
+  try {
+    return await start(options, stops, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(
+  options: StackOptions,
+  stops: (() => Promise<unknown>)[],
+  stop: () => Promise<void>,
+): Promise<Stack> {
+  const { times } = options;
+  const certificates = await makeLocalCertificates();
+  const directory = await mkdtemp(join(tmpdir(), 'pg-cmk-'));
+  stops.push(() => rm(directory, { recursive: true, force: true }));
+  const caFile = join(directory, 'ca.pem');
+  await writeFile(caFile, certificates.caPem);
+  tls.setDefaultCACertificates([...tls.getCACertificates('default'), certificates.caPem]);
+
+  const [azurite, identity] = await Promise.all([startAzurite(), startIdentityEmulator()]);
+  stops.push(azurite.stop, identity.stop);
+  const authenticate = (token: string) => identity.verify(token);
+  const vaultEmulator = await startVaultEmulator({
+    certificates,
+    authenticate,
+    ...(options.controlPort === undefined ? {} : { controlPort: options.controlPort }),
+  });
+  stops.push(() => vaultEmulator.close());
+  for (const name of options.vaults) await vaultEmulator.addVault(name, { purgeProtection: true });
+  const eventGrid = await startEventGridEmulator({ tls: certificates, authenticate, timeScale: 0.1 });
+  stops.push(eventGrid.stop);
+  vaultEmulator.onEvent((event) => eventGrid.publish(event));
+
+  const settings: Record<string, string> = {
+    AzureWebJobsStorage: azurite.connectionString,
+    PGCMK_CREDENTIAL: 'managedIdentity',
+    PGCMK_KEY_VAULT_DNS_SUFFIXES: '127.0.0.1',
+    PGCMK_VAULT_CHALLENGE_VERIFICATION: 'off',
+    PGCMK_CONFIRM_SUSPECT_SECONDS: String(times.confirmSuspectSeconds),
+    PGCMK_VAULT_SHARE: '1',
+    PGCMK_MAX_INSTANCES: '1',
+    PGCMK_PROBE_SCHEDULE: every(times.probeSeconds),
+    PGCMK_SWEEP_SCHEDULE: every(times.sweepSeconds),
+    PGCMK_OUTBOX_SCHEDULE: every(2),
+    PGCMK_INSPECT_REVOKED_SECONDS: String(times.sweepSeconds),
+    PGCMK_EVENT_TOPIC_ENDPOINT: eventGrid.topicEndpoint,
+    PGCMK_POSTGRES_CA_FILE: caFile,
+    ...options.secrets,
+  };
+  const env = { ...settings, ...identity.env, NODE_EXTRA_CA_CERTS: caFile };
+  // The credential of the real SDK reads these from the environment of its process.
+  Object.assign(process.env, identity.env);
+  const operations = buildOperations(readConfig(settings), (name) => settings[name]);
+
+  const spawn = (port: number) =>
+    spawnHost({
+      entry,
+      hostJsonPath: join(root, 'host.json'),
+      env,
+      port,
+      queueLeaseSeconds: 15,
+      ...(options.onHostLog === undefined ? {} : { onLog: options.onHostLog }),
+    });
+  let host = await spawn(options.hostPort ?? 0);
+  stops.push(() => host.stop());
+  for (const [functionName, eventType] of Object.entries(EVENT_FUNCTIONS)) {
+    await eventGrid.subscribe({
+      name: functionName,
+      endpointUrl: `${host.url}/runtime/webhooks/EventGrid?functionName=${functionName}`,
+      schema: 'CloudEventSchemaV1_0',
+      includedEventTypes: [eventType],
+    });
+  }
+
+  return {
+    times,
+    certificates,
+    azurite,
+    identity,
+    vaultEmulator,
+    eventGrid,
+    operations,
+    stores: operations.stores,
+    vault: operations.vault,
+    settings,
+    host: () => host,
+    restartHost: async () => {
+      const port = Number(new URL(host.url).port);
+      await host.kill();
+      host = await spawn(port);
+    },
+    stop,
+  };
+}
