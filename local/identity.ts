@@ -101,6 +101,7 @@ export async function startIdentityEmulator(options: IdentityOptions = {}): Prom
     url,
     env: { IDENTITY_ENDPOINT: `${url}/msi/token`, IDENTITY_HEADER: secret },
     principalId,
+    clientId,
     verify: async (token, audience) => {
       try {
         await jwtVerify(token, keys, {

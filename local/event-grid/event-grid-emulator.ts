@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type DeadLetter, deliver, type GridEvent, type Subscription } from './delivery.ts';
 import { startTopic, type TopicOptions, type TopicOutage } from './topic.ts';
 
-export interface Faults {
+interface Faults {
   /** Chance that an event is lost, 0 to 1. */
   readonly lose: number;
   /** Chance that it comes twice. */

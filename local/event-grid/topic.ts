@@ -93,9 +93,9 @@ export async function startTopic(options: TopicOptions): Promise<Topic> {
   return {
     endpoint: `https://127.0.0.1:${port}/api/events`,
     setOutage: (change) => {
+      // What hangs in a timeout is cut off at its end, so that its publisher tries again.
+      if (outage === 'timeout') server.closeAllConnections();
       outage = change === true ? 'error' : change || undefined;
-      // What hung in a timeout is cut off, so that its publisher tries again.
-      if (outage !== 'timeout') server.closeAllConnections();
     },
     stop: async () => {
       server.closeAllConnections();

@@ -11,7 +11,7 @@ export interface TypedData {
   readonly http?: HttpData;
 }
 
-export interface HttpData {
+interface HttpData {
   readonly method?: string;
   readonly url?: string;
   readonly statusCode?: string;
@@ -41,7 +41,7 @@ export interface Binding {
   readonly [option: string]: unknown;
 }
 
-export interface Duration {
+interface Duration {
   readonly seconds: number;
 }
 
@@ -91,7 +91,7 @@ export interface InvocationResponse {
   readonly returnValue?: TypedData | null;
 }
 
-export interface InvocationModel {
+interface InvocationModel {
   getArguments(): Promise<{ context: object; inputs: unknown[] }>;
   invokeFunction(context: object, inputs: unknown[], callback: FunctionCallback): Promise<unknown>;
   getResponse(context: object, result: unknown): Promise<InvocationResponse>;

@@ -51,7 +51,7 @@ const schema = z.looseObject({
     .prefault({}),
 });
 
-export function parseHostJson(text: string): HostSettings {
+function parseHostJson(text: string): HostSettings {
   const { queues, http } = schema.parse(JSON.parse(text)).extensions;
   const batchThreshold = Math.floor(queues.batchSize / 2) * availableParallelism();
   return {

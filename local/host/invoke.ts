@@ -11,7 +11,7 @@ export interface TriggerInput {
   readonly metadata?: Readonly<Record<string, TypedData>>;
 }
 
-export type Outcome =
+type Outcome =
   | { readonly ok: true; readonly returnValue?: TypedData | null | undefined }
   | { readonly ok: false; readonly error: Error };
 

@@ -71,6 +71,6 @@ async function makeListener(
 }
 
 /** Whether a retry policy applies to a function of this trigger. */
-export function isRetried(fn: HostFunction): boolean {
+function isRetried(fn: HostFunction): boolean {
   return isTriggerType(fn.trigger.type, 'timerTrigger') || isTriggerType(fn.trigger.type, 'eventHubTrigger');
 }

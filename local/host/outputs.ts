@@ -20,7 +20,7 @@ export function makeWriteOutputs(clients: QueueClients): WriteOutputs {
 }
 
 /** An array becomes one message an element; anything else is one message. */
-export function toMessages(value: TypedData): readonly string[] {
+function toMessages(value: TypedData): readonly string[] {
   if (value.json !== undefined) {
     const parsed: unknown = JSON.parse(value.json);
     if (!Array.isArray(parsed)) return [value.json];

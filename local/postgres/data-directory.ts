@@ -1,6 +1,6 @@
 // Data directories: a template made once a process by initdb, copies of it, and copies of a running primary.
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Binaries, RunAs } from './binaries.ts';
@@ -66,4 +66,17 @@ export async function writeOwned(path: string, text: string, { uid, gid }: RunAs
   await writeFile(path, text, { mode: 0o600 });
   await chmod(path, 0o600);
   if (uid !== undefined && gid !== undefined) await chown(path, uid, gid);
+}
+
+/** Appends to the file that ALTER SYSTEM writes; the last setting of a name counts. */
+export async function writeSettings(
+  data: string,
+  user: RunAs,
+  settings: Readonly<Record<string, string>>,
+): Promise<void> {
+  const lines = Object.entries(settings).map(
+    ([key, value]) => `${key} = '${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'\n`,
+  );
+  const path = join(data, 'postgresql.auto.conf');
+  await writeOwned(path, `${await readFile(path, 'utf8')}${lines.join('')}`, user);
 }

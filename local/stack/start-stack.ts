@@ -28,6 +28,8 @@ export interface StackOptions {
   readonly secrets: Readonly<Record<string, string>>;
   readonly controlPort?: number;
   readonly hostPort?: number;
+  /** How long a message stays out of sight after the host that took it was killed. Azure: 600. */
+  readonly queueLeaseSeconds?: number;
   readonly onHostLog?: (line: string) => void;
 }
 
@@ -50,6 +52,7 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
+const LEAST_INSPECT_SECONDS = 10;
 const EVENT_FUNCTIONS = {
   keyNewVersionCreated: 'Microsoft.KeyVault.KeyNewVersionCreated',
   keyNearExpiry: 'Microsoft.KeyVault.KeyNearExpiry',
@@ -116,7 +119,7 @@ async function start(
     PGCMK_PROBE_SCHEDULE: every(times.probeSeconds),
     PGCMK_SWEEP_SCHEDULE: every(times.sweepSeconds),
     PGCMK_OUTBOX_SCHEDULE: every(2),
-    PGCMK_INSPECT_REVOKED_SECONDS: String(times.sweepSeconds),
+    PGCMK_INSPECT_REVOKED_SECONDS: String(Math.max(LEAST_INSPECT_SECONDS, times.sweepSeconds)),
     PGCMK_EVENT_TOPIC_ENDPOINT: eventGrid.topicEndpoint,
     PGCMK_POSTGRES_CA_FILE: caFile,
     ...options.secrets,
@@ -132,7 +135,7 @@ async function start(
       hostJsonPath: join(root, 'host.json'),
       env,
       port,
-      queueLeaseSeconds: 15,
+      queueLeaseSeconds: options.queueLeaseSeconds ?? 15,
       ...(options.onHostLog === undefined ? {} : { onLog: options.onHostLog }),
     });
   let host = await spawn(options.hostPort ?? 0);

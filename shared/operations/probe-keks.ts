@@ -73,7 +73,7 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
         },
         { vaultNow: answer.vaultNow ?? clock.now(), seenDeleted: false, expiredKeyPolicy },
       );
-      return !isAsRecorded(found, state) || isUnsettled(state);
+      return !isAsRecorded(found, state) || isUnsettled(state) || isOutOfDate(state);
     } finally {
       inFlight.delete(id);
     }
@@ -132,6 +132,10 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
     stretchedSeconds: () => stretched,
   };
 }
+
+/** A version lost by its dates unwraps all the same: that they were changed, only the attributes tell. */
+const isOutOfDate = ({ verdict, reason }: VersionState): boolean =>
+  verdict === 'revoke' && (reason === 'KeyExpired' || reason === 'KeyNotYetValid');
 
 const bytesOf = (canary: string | null): number => Math.floor(((canary ?? '').length * 3) / 4);
 

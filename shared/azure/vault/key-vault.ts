@@ -1,7 +1,7 @@
 // The KeyVault port on Azure Key Vault, by the real SDK, whose traps are listed in docs/azure-facts (3.3, 3.5).
 import type { TokenCredential } from '@azure/core-auth';
 import { z } from 'zod';
-import { type KekId, keyUrl } from '../../domain/key-id.ts';
+import { type KekId, keyUrl, parseVersion } from '../../domain/key-id.ts';
 import type { VaultAnswer } from '../../domain/vault-answer.ts';
 import type { KeyVault, PublicKey } from '../../ports/key-vault.ts';
 import type { Clock, Log } from '../../ports/runtime.ts';
@@ -56,6 +56,7 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
   const once: AskOptions = { ...asking, retryOnce: false };
   const twice: AskOptions = { ...asking, retryOnce: true };
   const vaults = new Map<string, VaultTraffic>();
+  const beingTyped = new Map<string, Promise<unknown>>();
   const keyTypes = new Map<string, { readonly keyType: PublicKey['keyType']; readonly until: number }>();
 
   const trafficOf = (vault: string): VaultTraffic => {
@@ -93,7 +94,11 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
     const id = keyUrl(kek, version);
     const known = keyTypes.get(id);
     if (known !== undefined && known.until > clock.now().getTime()) return known.keyType;
-    await describeVersion(kek, version);
+    // Many unwraps ask at once when a range begins: one call tells them all.
+    const asking =
+      beingTyped.get(id) ?? describeVersion(kek, version).finally(() => void beingTyped.delete(id));
+    beingTyped.set(id, asking);
+    await asking;
     return keyTypes.get(id)?.keyType ?? 'RSA-HSM';
   };
 
@@ -121,7 +126,9 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
     async askDeleted(kek) {
       return trafficOf(kek.vault).reads.run(() => askDeletedKey(clients.readerOf(kek.vault), kek, twice));
     },
-    async unwrap(kek, version, ciphertext, use) {
+    async unwrap(kek, text, ciphertext, use) {
+      // Invariant I-09: a call that uses a key names a concrete version, never "the latest".
+      const version = parseVersion(text);
       const bytes = Buffer.from(ciphertext, 'base64url');
       const { probes, limiter } = trafficOf(kek.vault);
       if (use === 'rewrap') {

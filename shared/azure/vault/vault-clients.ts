@@ -42,7 +42,8 @@ export function makeVaultClients(options: {
   const unwrappers = new Map<string, Unwrapper>();
 
   const unwrapperOf = (kek: KekId, version: string): Unwrapper => {
-    // Invariant I-09: a call that uses a key names a concrete version, never "the latest".
+    // Invariant I-09: a client that uses a key is made for a concrete version; without one, it would report the
+    // version that it saw first whichever did the work.
     const id = keyUrl(kek, parseVersion(version));
     const known = unwrappers.get(id);
     unwrappers.delete(id);

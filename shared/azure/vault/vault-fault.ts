@@ -80,7 +80,7 @@ const Thrown = z.object({
   message: z.string().catch(''),
   code: z.string().optional().catch(undefined),
   statusCode: z.number().optional().catch(undefined),
-  details: z.unknown(),
+  details: z.unknown().optional(),
 });
 
 const CERTIFICATE_REFUSED =

@@ -1,0 +1,186 @@
+// A rotation of a whole fleet on the local stack, in processes of their own: how long it takes, what it costs at the
+// vault, and how much memory the app's process takes, for each size. The numbers are reported, not asserted; that every
+// DEK is the same, and wrapped under one version, is.
+//   node bench/rotate-fleet.ts [--servers 1000,5000] [--json FILE]
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { until } from '../local/demo/world.ts';
+import { type Stack, startStack } from '../local/stack/start-stack.ts';
+import { makeLocalWrap } from '../shared/azure/vault/local-wrap.ts';
+import { Dek } from '../shared/domain/dek.ts';
+import { type KekId, keyUrl, parseKekId } from '../shared/domain/key-id.ts';
+import type { ServerRow } from '../shared/domain/server.ts';
+import { bindDek } from '../shared/domain/wrapped-dek.ts';
+import { mapBounded } from '../shared/operations/bounded.ts';
+
+const KEY = 'fleet-kek';
+
+interface Result {
+  readonly servers: number;
+  readonly seconds: number;
+  readonly serversPerSecond: number;
+  readonly vaultCalls: Readonly<Record<string, number>>;
+  readonly dekOperationsPerServer: number;
+  readonly hostPeakMiB: number;
+  readonly hostBeforeMiB: number;
+  readonly sameDeks: boolean;
+  readonly versionsAtTheEnd: number;
+  readonly historyRowsEach: readonly number[];
+}
+
+/** Resident memory of a process in MiB; Linux only. */
+function residentMiB(pid: number): number {
+  const match = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(match?.[1] ?? 0) / 1024;
+}
+
+/** Registers one server as callers do, then makes the others' rows like its own: registering is not what is measured. */
+async function fillFleet(stack: Stack, kek: KekId, count: number): Promise<void> {
+  const first = await stack.operations.registerServer({
+    serverId: 'server-000000',
+    keyId: keyUrl(kek),
+    access: { kind: 'none' },
+    keyLossPolicy: 'terminate',
+    drainSeconds: 900,
+    principalId: null,
+    labels: {},
+    by: 'bench',
+  });
+  const described = await stack.vault.describeVersion(kek, first.wrapped.kekVersion);
+  if (!described.ok) throw new Error('the key could not be read');
+  const localWrap = makeLocalWrap();
+  const makeRow = async (index: number): Promise<ServerRow> => {
+    const serverId = `server-${String(index).padStart(6, '0')}`;
+    using dek = new Dek(crypto.getRandomValues(new Uint8Array(32)));
+    const ciphertext = await localWrap.wrap(described.value.publicKey, bindDek(dek, serverId));
+    return {
+      ...first,
+      serverId,
+      applied: 'granted',
+      provenAt: new Date(),
+      wrapped: { ...first.wrapped, dekId: dek.id, ciphertext },
+    };
+  };
+  for (let start = 1; start < count; start += 98) {
+    const indexes = Array.from({ length: Math.min(98, count - start) }, (_, offset) => start + offset);
+    const rows = await Promise.all(indexes.map(makeRow));
+    await stack.stores.servers.commit(
+      kek,
+      rows.map((value) => ({ value, etag: null, history: null })),
+      null,
+    );
+  }
+}
+
+async function readAll(stack: Stack, kek: KekId): Promise<readonly ServerRow[]> {
+  const rows: ServerRow[] = [];
+  let after: string | null = null;
+  do {
+    const page = await stack.stores.servers.page(kek, { after, from: null, to: null, limit: 1000 });
+    rows.push(...page.rows.map((one) => one.value));
+    after = page.next;
+  } while (after !== null);
+  return rows;
+}
+
+async function measure(servers: number): Promise<Result> {
+  const stack = await startStack({
+    times: { probeSeconds: 10, sweepSeconds: 30, confirmSuspectSeconds: 60 },
+    vaults: ['payments'],
+    secrets: {},
+    onHostLog: () => undefined,
+  });
+  try {
+    const vault = stack.vaultEmulator.vault('payments');
+    const kek = parseKekId(vault.host, KEY);
+    await vault.createKey(KEY);
+    await fillFleet(stack, kek, servers);
+    const before = new Map((await readAll(stack, kek)).map((row) => [row.serverId, row.wrapped]));
+    await sleep(3000);
+
+    const { pid } = stack.host();
+    const hostBeforeMiB = residentMiB(pid);
+    let peak = hostBeforeMiB;
+    const sampler = setInterval(() => {
+      peak = Math.max(peak, residentMiB(pid));
+    }, 100);
+    vault.resetCounters();
+    const since = Date.now();
+    await vault.rotateKey(KEY);
+    const isDone = async () => {
+      await sleep(400);
+      return (await stack.stores.keks.read(kek))?.kek.value.rotation.state === 'completed';
+    };
+    if (!(await until(isDone, 900)))
+      throw new Error(`the rotation of ${servers} servers did not end in 15 minutes`);
+    const seconds = (Date.now() - since) / 1000;
+    clearInterval(sampler);
+    const vaultCalls = vault.counters();
+
+    const after = await readAll(stack, kek);
+    const open = async (serverId: string, wrapped: ServerRow['wrapped']) => {
+      const answer = await stack.vault.unwrap(kek, wrapped.kekVersion, wrapped.ciphertext, 'rewrap');
+      return answer.ok
+        ? Buffer.from(answer.value).toString('hex')
+        : `${serverId}: ${JSON.stringify(answer.fault)}`;
+    };
+    const sample = after.filter((_, index) => index % Math.ceil(servers / 500) === 0);
+    const same = await mapBounded(sample, 32, async ({ serverId, wrapped }) => {
+      const old = before.get(serverId);
+      return (
+        old !== undefined &&
+        old.dekId === wrapped.dekId &&
+        (await open(serverId, old)) === (await open(serverId, wrapped))
+      );
+    });
+    const histories = await mapBounded(
+      sample.slice(0, 50),
+      4,
+      async ({ serverId }) => (await stack.stores.servers.history(kek, serverId)).length,
+    );
+    return {
+      servers,
+      seconds,
+      serversPerSecond: servers / seconds,
+      vaultCalls,
+      dekOperationsPerServer: (vaultCalls['unwrapkey:64'] ?? 0) / servers,
+      hostBeforeMiB,
+      hostPeakMiB: peak,
+      sameDeks: same.every(Boolean) && after.length === servers,
+      versionsAtTheEnd: new Set(after.map((row) => row.wrapped.kekVersion)).size,
+      historyRowsEach: [...new Set(histories)],
+    };
+  } finally {
+    await stack.stop();
+  }
+}
+
+const { values } = parseArgs({
+  options: { servers: { type: 'string', default: '1000,5000' }, json: { type: 'string' } },
+});
+const results: Result[] = [];
+for (const size of values.servers.split(',').map(Number)) {
+  console.log(`rotating ${size} servers …`);
+  const result = await measure(size);
+  results.push(result);
+  console.log(
+    `  ${result.seconds.toFixed(1)} s, ${result.serversPerSecond.toFixed(0)} servers/s, ${result.dekOperationsPerServer.toFixed(3)} DEK operations a server, host ${result.hostBeforeMiB.toFixed(0)} → peak ${result.hostPeakMiB.toFixed(0)} MiB, vault ${JSON.stringify(result.vaultCalls)}`,
+  );
+}
+if (values.json !== undefined) {
+  await mkdir(dirname(values.json), { recursive: true });
+  await writeFile(
+    values.json,
+    `${JSON.stringify({ cpus: navigator.hardwareConcurrency, results }, null, 2)}\n`,
+  );
+}
+const sound = results.every(
+  (one) => one.sameDeks && one.versionsAtTheEnd === 1 && one.historyRowsEach.join() === '1',
+);
+console.log(
+  sound ? 'every DEK is the same, under one version, with one wrapping in its history' : 'NOT SOUND',
+);
+process.exitCode = sound ? 0 : 1;

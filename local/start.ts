@@ -1,0 +1,92 @@
+// npm start: the demo's stack with its fleet, kept running, with what to try next. Ctrl-C ends it and leaves nothing.
+import { parseArgs } from 'node:util';
+import { bold, dim } from './demo/report.ts';
+import { type StartedWorld, startWorld } from './demo/start-world.ts';
+import { KEY_NAME, readProgress } from './demo/world.ts';
+import { OPEN_DATABASES } from './stack/fleet-server.ts';
+
+const STATUS_EVERY_MS = 1000;
+
+function describe(world: StartedWorld): string {
+  const { controlUrl } = world.stack.vaultEmulator;
+  const key = `${controlUrl}/vaults/payments/keys/${KEY_NAME}`;
+  const switches = `${controlUrl}/vaults/payments/switches`;
+  const change = (body: string) =>
+    `curl -X POST ${switches} -H 'content-type: application/json' -d '${body}'`;
+  const hint = JSON.stringify([
+    {
+      id: '1',
+      topic: 'me',
+      subject: KEY_NAME,
+      eventType: 'PgCmk.KeyStatusHint',
+      eventTime: new Date().toISOString(),
+      data: { keyId: `${world.payments.vault.url}/keys/${KEY_NAME}` },
+      dataVersion: '1',
+    },
+  ]);
+  const host = world.stack.host().url;
+  const servers = world.realServers.map(
+    ({ serverId, role, server }) =>
+      `  ${serverId} (${role})  postgres://app:${server.password}@${server.host}:${server.port}/${OPEN_DATABASES[0]}?sslmode=require`,
+  );
+  return [
+    bold('The stack is running. Try, and watch the line at the bottom:'),
+    '',
+    'Rotate the key, disable it, enable it, delete it, recover it',
+    ...['rotate', 'disable', 'enable', 'delete', 'recover'].map((deed) => `  curl -X POST ${key}/${deed}`),
+    "Take the app's rights away, give them back; an outage of the vault, and its end",
+    ...['{"rbac":"denied"}', '{"rbac":"allowed"}', '{"outage":"error503"}', '{"outage":"none"}'].map(
+      (body) => `  ${change(body)}`,
+    ),
+    "All the emulator's switches",
+    `  curl ${controlUrl}/`,
+    'Send a hint, as a SIEM rule or a runbook would; run a function by hand',
+    `  curl -X POST '${host}/runtime/webhooks/EventGrid?functionName=keyDisabled' -H 'aeg-event-type: Notification' -H 'content-type: application/json' -d '${hint}'`,
+    `  curl -X POST ${host}/admin/functions/sweepFleet -H 'content-type: application/json' -d '{"input":""}'`,
+    'PostgreSQL servers with open sessions',
+    ...servers,
+    'Own events that were published',
+    `  curl -k ${new URL('/events', world.stack.eventGrid.topicEndpoint).href}`,
+    'Storage (tables servers, keks, audit)',
+    dim(`  ${world.stack.azurite.connectionString}`),
+    '',
+    dim('Ctrl-C ends it.'),
+    '',
+  ].join('\n');
+}
+
+const { values } = parseArgs({
+  options: { servers: { type: 'string', default: '50' }, verbose: { type: 'boolean', default: false } },
+});
+const world = await startWorld({
+  servers: Number(values.servers),
+  times: { probeSeconds: 10, sweepSeconds: 30, confirmSuspectSeconds: 60 },
+  onProgress: (what) => console.log(dim(what)),
+  onHostLog: (line) => {
+    if (values.verbose) console.error(dim(line));
+  },
+});
+console.log(describe(world));
+
+let shown = '';
+const timer = setInterval(async () => {
+  const { states, rotation } = await readProgress(world, world.payments.kek).catch(() => ({
+    states: {},
+    rotation: { state: 'unknown' },
+  }));
+  const connected = world.realServers
+    .flatMap(({ clients }) => clients)
+    .filter((client) => client.isConnected()).length;
+  const line = `servers ${JSON.stringify(states)}  rotation ${rotation.state}  client sessions ${connected}`;
+  if (line === shown) return;
+  shown = line;
+  console.log(`${dim(new Date().toISOString().slice(11, 19))}  ${line}`);
+}, STATUS_EVERY_MS);
+
+const stop = async () => {
+  clearInterval(timer);
+  await world.stop();
+  process.exit(0);
+};
+process.once('SIGINT', () => void stop());
+process.once('SIGTERM', () => void stop());
