@@ -31,6 +31,13 @@ export function registerApp(app: typeof FunctionApp, config: Config, operations:
       eventHubName: config.auditEventHub.name,
       connection: config.auditEventHub.connection,
       cardinality: 'many',
+      // The hub's checkpoint moves on even when a function fails: without retries a store outage would lose hints.
+      retry: {
+        strategy: 'exponentialBackoff',
+        maxRetryCount: 5,
+        minimumInterval: { seconds: 2 },
+        maximumInterval: { seconds: 60 },
+      },
       handler: makeKeyVaultAuditLogHandler(events),
     });
   }

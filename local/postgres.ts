@@ -47,8 +47,8 @@ const host = '127.0.0.1';
 
 /** @throws Error with the end of the server's log when it doesn't start */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
-  const binaries = await findBinaries();
   const user = findUser();
+  const binaries = await findBinaries(user);
   const template = await getTemplate(binaries, user);
   const server = await startIn(
     options,
@@ -74,8 +74,8 @@ export async function startReplica(
   primary: Postgres,
   options: { readonly name: string },
 ): Promise<PostgresReplica> {
-  const binaries = await findBinaries();
   const user = findUser();
+  const binaries = await findBinaries(user);
   const server = await startIn(options, primary.ssl, primary.password, binaries, user, (data) =>
     prepareReplica(primary, options.name, data, user),
   );

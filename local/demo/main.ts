@@ -65,6 +65,6 @@ try {
   await main();
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
-  console.error(USAGE);
+  if (error instanceof RangeError || error instanceof TypeError) console.error(USAGE);
   process.exitCode = 2;
 }

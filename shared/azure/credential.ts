@@ -1,5 +1,5 @@
 // Who the app is. Always chosen by a setting: DefaultAzureCredential tries for seconds, and hides mistakes.
-import type { TokenCredential } from '@azure/core-auth';
+import type { TokenCredential } from '@azure/identity';
 import {
   AzureCliCredential,
   AzureDeveloperCliCredential,

@@ -1,6 +1,6 @@
 // The Publisher port on an Event Grid custom topic, in CloudEvents 1.0.
-import { AzureKeyCredential, type TokenCredential } from '@azure/core-auth';
-import { EventGridPublisherClient } from '@azure/eventgrid';
+import { AzureKeyCredential, EventGridPublisherClient } from '@azure/eventgrid';
+import type { TokenCredential } from '@azure/identity';
 import { CmkError, describeError } from '../domain/errors.ts';
 import type { OwnEvent } from '../domain/own-event.ts';
 import type { Publisher } from '../ports/publisher.ts';

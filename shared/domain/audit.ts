@@ -26,7 +26,7 @@ export type AuditAction =
   | 'server.accessDecided'
   | 'server.accessApplied'
   | 'server.accessFailed'
-  | 'event.rejected'
+  | 'input.rejected'
   | 'message.poisoned';
 
 /** One decision or one effect. Holds ids only, never a DEK, a token or a ciphertext. */

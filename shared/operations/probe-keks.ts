@@ -1,5 +1,6 @@
 // The probe: one unwrap for every key version in use. It decides nothing; on a change it asks for a reconcile.
 import { isCanary } from '../domain/canary.ts';
+import { describeError } from '../domain/errors.ts';
 import { type KekId, kekKey, keyUrl } from '../domain/key-id.ts';
 import {
   classifyObservation,
@@ -44,6 +45,7 @@ interface Watched {
 const SHARD_ABOVE = 500;
 const SHARD_KEKS = 100;
 const AT_A_TIME = 64;
+const LONGEST_TICK_MS = 8_000;
 /** Probes take at most a tenth of a vault's limit; beyond that the period stretches. */
 const PROBE_SHARE = 0.1;
 
@@ -55,9 +57,8 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
 
   const probeVersion = async ({ kek, state, expiredKeyPolicy }: Watched): Promise<boolean> => {
     const id = keyUrl(kek, state.version);
-    if (state.canary === null || inFlight.has(id)) return false;
-    inFlight.add(id);
     try {
+      if (state.canary === null) return false;
       const answer = await vault.unwrap(kek, state.version, state.canary, 'probe');
       log.count('probe', { outcome: answer.ok ? 'answered' : answer.fault.kind });
       const found = classifyObservation(
@@ -80,7 +81,7 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
   };
 
   /** The versions to probe now: all in use, as far as a tenth of the vault's limit allows. */
-  const due = (stored: readonly StoredKek[]): readonly Watched[] => {
+  const due = (stored: readonly StoredKek[]): readonly (readonly Watched[])[] => {
     const all = stored.flatMap(({ kek: { value: one }, versions }) =>
       versions
         .filter(({ value }) => value.inUse || value.version === one.target)
@@ -92,27 +93,38 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
     );
     const now = clock.now().getTime();
     const byVault = Map.groupBy(all, ({ kek }) => kek.vault);
-    return [...byVault].flatMap(([host, ones]) => {
+    return [...byVault].map(([host, ones]) => {
       const cost = ones.reduce((sum, { state }) => sum + deps.costOf(bytesOf(state.canary)), 0);
       const seconds = (cost * 10) / PROBE_SHARE;
       stretched.set(host, seconds);
-      return ones.filter(
-        ({ kek, state }) => now - (probedAt.get(keyUrl(kek, state.version)) ?? 0) >= seconds * 1000,
-      );
+      return ones.filter(({ kek, state }) => {
+        const id = keyUrl(kek, state.version);
+        return !inFlight.has(id) && now - (probedAt.get(id) ?? 0) >= seconds * 1000;
+      });
     });
   };
 
   const probe = async (stored: readonly StoredKek[]): Promise<void> => {
-    const changed = new Map<string, KekId>();
-    const ones = due(stored);
-    for (const { kek, state } of ones) probedAt.set(keyUrl(kek, state.version), clock.now().getTime());
-    await mapBounded(ones, AT_A_TIME, async (one) => {
+    const changed = new Set<string>();
+    const probeOne = async (one: Watched): Promise<void> => {
       const { kek } = one;
       if (!(await probeVersion(one)) || changed.has(kekKey(kek))) return;
-      changed.set(kekKey(kek), kek);
+      changed.add(kekKey(kek));
       // At once, not after the slowest: a revocation must not wait for another vault's timeout.
       await queue.enqueueReconcile({ kek, cause: { kind: 'probe' } });
+    };
+    const all = due(stored).map((ones) => {
+      for (const { kek, state } of ones) {
+        const id = keyUrl(kek, state.version);
+        inFlight.add(id);
+        probedAt.set(id, clock.now().getTime());
+      }
+      return mapBounded(ones, AT_A_TIME, probeOne);
     });
+    const done = Promise.all(all);
+    // A vault that hangs holds up neither the others nor their next tick; what is still out is skipped then.
+    await Promise.race([done, clock.sleep(LONGEST_TICK_MS)]);
+    done.catch((error: unknown) => log.write('warn', 'a late probe failed', { error: describeError(error) }));
   };
 
   return {

@@ -2,7 +2,7 @@
 import type { AuditRecord } from '../domain/audit.ts';
 import { DEK_BYTES, Dek } from '../domain/dek.ts';
 import { CmkError, isCmkError } from '../domain/errors.ts';
-import { findVersion, type KekSnapshot, makeKekState } from '../domain/kek.ts';
+import { findVersion, makeKekState } from '../domain/kek.ts';
 import { isAllowedVault, isSameKek, type KekId, keyUrl, parseKeyUrl } from '../domain/key-id.ts';
 import { isProven, makeVersionState, type VersionState } from '../domain/key-status.ts';
 import { REMEDIES } from '../domain/reason.ts';
@@ -62,6 +62,7 @@ export function makeRegisterServer(deps: RegisterDeps): RegisterServer {
     const serverId = parseServerId(command.serverId);
     const { kek, version: pin } = parseKeyUrl(command.keyId);
     if (!isAllowedVault(kek.vault, deps.keyVaultDnsSuffixes)) throw strangeVault(kek);
+    assertTokenIsSafe(command.access);
     await assertFree(deps, serverId, kek);
 
     const existing = await servers.read(kek, serverId);
@@ -90,6 +91,14 @@ const strangeVault = (kek: KekId) =>
     remedy: "Use a key in one of the app's clouds, or add the suffix to PGCMK_KEY_VAULT_DNS_SUFFIXES.",
   });
 
+/** A token goes as the password to whoever answers at that host: only to one that proves who it is. */
+function assertTokenIsSafe(access: AccessSpec): void {
+  if (access.kind === 'none' || access.auth.kind !== 'entra' || access.tls === 'verify-full') return;
+  throw new CmkError('InvalidServer', `auth entra with tls ${access.tls} would hand a token to any host`, {
+    remedy: 'Use tls verify-full with auth entra, or auth setting.',
+  });
+}
+
 async function assertFree({ index }: RegisterDeps, serverId: string, kek: KekId): Promise<void> {
   const owner = await index.find(serverId);
   if (owner === undefined || isSameKek(owner.value, kek)) return;
@@ -115,8 +124,9 @@ async function proveKek(deps: RegisterDeps, kek: KekId, pin: string | null): Pro
     return { snapshot, version: snapshot && findVersion(snapshot, pin ?? snapshot.kek.target) };
   };
   const known = await find();
-  if (known.version !== undefined && isProven(known.version)) return known.version;
-  await holdKek(deps, kek, pin, known.snapshot);
+  const watched = pin === null || known.version?.inUse === true;
+  if (known.version !== undefined && isProven(known.version) && watched) return known.version;
+  await holdKek(deps, kek, pin);
   await deps.reconcileKek({ kek, cause: { kind: 'operator', by: 'registration' } }, null);
   const { version, snapshot } = await find();
   if (version !== undefined && isProven(version)) return version;
@@ -131,26 +141,20 @@ async function proveKek(deps: RegisterDeps, kek: KekId, pin: string | null): Pro
   );
 }
 
-/** Makes sure that the KEK's row, and the pinned version's, are there to be reconciled. */
-async function holdKek(
-  deps: RegisterDeps,
-  kek: KekId,
-  pin: string | null,
-  known: KekSnapshot | undefined,
-): Promise<void> {
-  const now = deps.clock.now();
-  const pinned = pin !== null && (known === undefined || findVersion(known, pin) === undefined);
-  if (known !== undefined && !pinned) return;
-  const version = pinned ? [{ value: { ...makeVersionState(pin, now), inUse: true }, etag: null }] : [];
-  try {
+/** Makes sure that the KEK's row is there to be reconciled, and that the pinned version is one that is watched. */
+async function holdKek(deps: RegisterDeps, kek: KekId, pin: string | null): Promise<void> {
+  await onConflict(async () => {
+    const stored = await deps.keks.read(kek);
+    const known = stored?.versions.find(({ value }) => value.version === pin);
+    const watched = pin === null || known?.value.inUse === true;
+    if (stored !== undefined && watched) return;
+    const version = watched ? null : (known?.value ?? makeVersionState(pin, deps.clock.now()));
     await deps.keks.commit(kek, {
-      kek: known === undefined ? { value: makeKekState(kek), etag: null } : null,
-      versions: version,
+      kek: stored === undefined ? { value: makeKekState(kek), etag: null } : null,
+      versions: version === null ? [] : [{ value: { ...version, inUse: true }, etag: known?.etag ?? null }],
       outbox: null,
     });
-  } catch (error) {
-    if (!isCmkError(error, 'WriteConflict')) throw error;
-  }
+  });
 }
 
 /** A new DEK, wrapped and proven by the vault before it is put anywhere. */
@@ -235,7 +239,10 @@ async function updateServer(deps: RegisterDeps, kek: KekId, command: RegisterCom
     const stored = await deps.servers.read(kek, serverId);
     if (stored === undefined)
       throw new CmkError('ServerNotFound', `${serverId} is gone`, { remedy: 'Register it again.' });
-    const value = { ...stored.value, access, keyLossPolicy, drainSeconds, labels };
+    // What was last seen to hold was seen where it was before: the other place is looked at now.
+    const moved = JSON.stringify(access) !== JSON.stringify(stored.value.access);
+    const inspectedAt = moved ? null : stored.value.inspectedAt;
+    const value = { ...stored.value, access, keyLossPolicy, drainSeconds, labels, inspectedAt };
     if (JSON.stringify(value) === JSON.stringify(stored.value)) return value;
     await deps.servers.commit(kek, [{ value, etag: stored.etag, history: null }], {
       audit: [toAudit(value, command.by, deps.clock.now())],

@@ -14,7 +14,7 @@ export const makeRejectInput =
     log.write('warn', problem.message, { source, id, code: problem.code, remedy: problem.remedy });
     const record = {
       at: clock.now(),
-      action: 'event.rejected',
+      action: 'input.rejected',
       cause: { kind: 'event', id: id ?? 'unknown', type: source },
       servers: [],
       versionBefore: null,

@@ -1,5 +1,5 @@
 // The KeyVault port on Azure Key Vault, by the real SDK, whose traps are listed in docs/azure-facts (3.3, 3.5).
-import type { TokenCredential } from '@azure/core-auth';
+import type { TokenCredential } from '@azure/identity';
 import { z } from 'zod';
 import { type KekId, keyUrl, parseVersion } from '../../domain/key-id.ts';
 import type { VaultAnswer } from '../../domain/vault-answer.ts';

@@ -1,6 +1,6 @@
 // The app's credential as the vault clients see it: one token for all of them, and failures that can be told from
 // the vault's own.
-import type { AccessToken, GetTokenOptions, TokenCredential } from '@azure/core-auth';
+import type { AccessToken, GetTokenOptions, TokenCredential } from '@azure/identity';
 import type { Clock } from '../../ports/runtime.ts';
 
 /** No token could be had from the identity. */
@@ -8,12 +8,16 @@ export class TokenUnavailable extends Error {
   override readonly name = 'TokenUnavailable';
 }
 
-/** A token is replaced when it has less than this left: longer than the SDK's own refresh window of two minutes. */
-const MARGIN_MS = 5 * 60_000;
+/** With less than this left, or once the identity says so, a token is renewed beside the calls that still use it. */
+const RENEW_MS = 5 * 60_000;
+/** With less than this left it isn't used any more. */
+const SPENT_MS = 30_000;
+const RENEW_AGAIN_MS = 30_000;
 
 /**
- * Every client of the SDK keeps tokens to itself and asks with its own calls' abort signal, which then spoils the
- * refreshes that outlive the call. Here tokens and requests under way are shared, and only `timeoutMs` ends one.
+ * Every client of the SDK has a token cache of its own, which asks with the abort signal of whichever call came
+ * first, goes on asking until the token expires, and then fails where nobody listens, which ends the process. So
+ * tokens are kept and renewed here, and the SDK is told of each that it expires at once: it asks for every call.
  */
 export function shareTokens(
   credential: TokenCredential,
@@ -21,28 +25,52 @@ export function shareTokens(
 ): TokenCredential {
   const kept = new Map<string, AccessToken>();
   const pending = new Map<string, Promise<AccessToken>>();
-  const isFresh = (token: AccessToken): boolean => {
-    const now = options.clock.now().getTime();
-    return token.expiresOnTimestamp - MARGIN_MS > now && (token.refreshAfterTimestamp ?? Infinity) > now;
+  const renewAt = new Map<string, number>();
+
+  const fetch = (key: string, scopes: string | string[], asked: GetTokenOptions): Promise<AccessToken> => {
+    // Claims come with the refusal of a token: whoever has them waits for a new one.
+    const request = `${key}|${asked.claims ?? ''}`;
+    const running = pending.get(request);
+    if (running !== undefined) return running;
+    const fetching = fetchToken(credential, scopes, asked, options.timeoutMs)
+      .then((token) => {
+        kept.set(key, token);
+        return token;
+      })
+      .finally(() => pending.delete(request));
+    pending.set(request, fetching);
+    return fetching;
   };
+
+  const renew = (key: string, scopes: string | string[], asked: GetTokenOptions, now: number): void => {
+    if (now < (renewAt.get(key) ?? 0)) return;
+    renewAt.set(key, now + RENEW_AGAIN_MS);
+    // What fails here is tried again, in the end by a call that waits for it.
+    void fetch(key, scopes, asked).catch(() => undefined);
+  };
+
   return {
     async getToken(scopes, asked = {}) {
-      const key = JSON.stringify([scopes, asked.tenantId, asked.enableCae, asked.claims]);
+      const now = options.clock.now().getTime();
+      const key = JSON.stringify([scopes, asked.tenantId, asked.enableCae]);
       const token = kept.get(key);
-      // Claims come with the refusal of a token: the next one must be new.
-      if (token !== undefined && asked.claims === undefined && isFresh(token)) return token;
-      const request = pending.get(key) ?? fetchToken(credential, scopes, asked, options.timeoutMs);
-      pending.set(key, request);
-      try {
-        const fetched = await request;
-        kept.set(JSON.stringify([scopes, asked.tenantId, asked.enableCae, undefined]), fetched);
-        return fetched;
-      } finally {
-        pending.delete(key);
+      const left = (token?.expiresOnTimestamp ?? 0) - now;
+      if (token === undefined || asked.claims !== undefined || left < SPENT_MS) {
+        return expiringAtOnce(await fetch(key, scopes, asked), now);
       }
+      if (left < RENEW_MS || (token.refreshAfterTimestamp ?? Infinity) <= now) {
+        renew(key, scopes, asked, now);
+      }
+      return expiringAtOnce(token, now);
     },
   };
 }
+
+const expiringAtOnce = ({ token, tokenType }: AccessToken, now: number): AccessToken => ({
+  token,
+  expiresOnTimestamp: now,
+  ...(tokenType === undefined ? {} : { tokenType }),
+});
 
 async function fetchToken(
   credential: TokenCredential,

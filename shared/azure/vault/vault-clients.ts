@@ -1,11 +1,12 @@
 // The SDK's clients: one reader a vault, one cryptography client a key version.
-import type { TokenCredential } from '@azure/core-auth';
-import type { PipelinePolicy } from '@azure/core-rest-pipeline';
+import type { TokenCredential } from '@azure/identity';
 import { CryptographyClient, KeyClient, type KeyClientOptions } from '@azure/keyvault-keys';
 import { type KekId, keyUrl, parseVersion } from '../../domain/key-id.ts';
 import { WRAP_ALGORITHM } from '../../domain/wrapped-dek.ts';
 import type { CallOptions } from './ask-vault.ts';
 import { UnexpectedAnswer } from './vault-fault.ts';
+
+type PipelinePolicy = NonNullable<KeyClientOptions['additionalPolicies']>[number]['policy'];
 
 export interface VaultClients {
   readerOf(vault: string): KeyClient;

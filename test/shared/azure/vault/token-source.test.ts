@@ -1,4 +1,4 @@
-import type { AccessToken, GetTokenOptions } from '@azure/core-auth';
+import type { AccessToken, GetTokenOptions } from '@azure/identity';
 import { describe, expect, test } from 'vitest';
 import { shareTokens, TokenUnavailable } from '../../../../shared/azure/vault/token-source.ts';
 import { FakeClock } from '../../../fakes/runtime.ts';
@@ -32,11 +32,47 @@ describe('shareTokens', () => {
     expect(asked).toHaveLength(1);
   });
 
-  test('asks again with less than five minutes left', async () => {
-    const { clock, credential } = setUp();
+  test('renews with less than five minutes left, beside the calls', async () => {
+    const { clock, asked, credential } = setUp();
     await credential.getToken(SCOPE);
     clock.advance(3_600 - 299);
+    expect((await credential.getToken(SCOPE))?.token).toBe('t1');
+    await new Promise(setImmediate);
     expect((await credential.getToken(SCOPE))?.token).toBe('t2');
+    expect(asked).toHaveLength(2);
+  });
+
+  test('renews when the identity says so', async () => {
+    const { clock, credential } = setUp(async (call) => {
+      const now = clock.now().getTime();
+      return { token: `t${call}`, expiresOnTimestamp: now + 3_600_000, refreshAfterTimestamp: now + 60_000 };
+    });
+    await credential.getToken(SCOPE);
+    clock.advance(61);
+    await credential.getToken(SCOPE);
+    await new Promise(setImmediate);
+    expect((await credential.getToken(SCOPE))?.token).toBe('t2');
+  });
+
+  test('uses the old one while renewing fails, tries twice a minute, and fails when it is spent', async () => {
+    const { clock, asked, credential } = setUp(async (call) => {
+      if (call > 1) throw new Error('no identity');
+      return { token: 't1', expiresOnTimestamp: clock.now().getTime() + 3_600_000 };
+    });
+    await credential.getToken(SCOPE);
+    clock.advance(3_600 - 299);
+    for (let second = 0; second < 240; second += 1) {
+      expect((await credential.getToken(SCOPE))?.token).toBe('t1');
+      clock.advance(1);
+    }
+    expect(asked).toHaveLength(1 + 8);
+    clock.advance(30);
+    await expect(credential.getToken(SCOPE)).rejects.toBeInstanceOf(TokenUnavailable);
+  });
+
+  test('tells the SDK to keep none', async () => {
+    const { clock, credential } = setUp();
+    expect((await credential.getToken(SCOPE))?.expiresOnTimestamp).toBe(clock.now().getTime());
   });
 
   test('keeps tokens of tenants and scopes apart', async () => {

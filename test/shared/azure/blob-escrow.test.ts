@@ -1,0 +1,97 @@
+import { BlobServiceClient } from '@azure/storage-blob';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Azurite, startAzurite } from '../../../local/azurite.ts';
+import { escrowBlobName, makeBlobEscrow } from '../../../shared/azure/blob-escrow.ts';
+import { parseKekId } from '../../../shared/domain/key-id.ts';
+import type { WrappedDek } from '../../../shared/domain/wrapped-dek.ts';
+
+let azurite: Azurite;
+beforeAll(async () => {
+  azurite = await startAzurite();
+});
+afterAll(() => azurite.stop());
+
+const kek = parseKekId('127.0.0.1:8443', 'orders');
+
+const wrapped = (ciphertext: string): WrappedDek => ({
+  kekVersion: '1'.repeat(32),
+  algorithm: 'RSA-OAEP-256',
+  format: 'bound-1',
+  dekId: 'a'.repeat(32),
+  ciphertext,
+});
+
+async function open() {
+  const escrow = makeBlobEscrow({ kind: 'connectionString', value: azurite.connectionString });
+  await escrow.ensureContainer();
+  return escrow;
+}
+
+const blobOf = (serverId: string) =>
+  BlobServiceClient.fromConnectionString(azurite.connectionString)
+    .getContainerClient('dek-escrow')
+    .getBlockBlobClient(escrowBlobName(serverId, kek));
+
+test('files a wrapping and finds it', async () => {
+  const escrow = await open();
+  expect(await escrow.find('pg-1', kek)).toBeUndefined();
+  expect(await escrow.file('pg-1', kek, wrapped('first'))).toEqual(wrapped('first'));
+  expect(await escrow.find('pg-1', kek)).toEqual(wrapped('first'));
+});
+
+test('keeps the first wrapping, and returns it to whoever comes later', async () => {
+  const escrow = await open();
+  await escrow.file('pg-2', kek, wrapped('first'));
+  expect(await escrow.file('pg-2', kek, wrapped('second'))).toEqual(wrapped('first'));
+  expect(await escrow.find('pg-2', kek)).toEqual(wrapped('first'));
+});
+
+test('of many who file at once, all get the same', async () => {
+  const escrow = await open();
+  const filed = await Promise.all(
+    Array.from({ length: 8 }, (_, index) => escrow.file('pg-3', kek, wrapped(`c${index}`))),
+  );
+  expect(new Set(filed.map(({ ciphertext }) => ciphertext)).size).toBe(1);
+});
+
+test('servers and KEKs are apart', async () => {
+  const escrow = await open();
+  await escrow.file('pg-4', kek, wrapped('first'));
+  expect(await escrow.find('pg-4', { ...kek, name: 'other' })).toBeUndefined();
+  expect(await escrow.find('pg-5', kek)).toBeUndefined();
+});
+
+test.each([
+  ['what is not JSON', () => 'hello'],
+  ['another shape', () => '{"schema":1}'],
+  ['a version that is not concrete', () => filedText({ wrapped: { ...wrapped('x'), kekVersion: 'latest' } })],
+  ['another server', () => filedText({ serverId: 'pg-7' })],
+  ['another KEK', () => filedText({ key: 'other' })],
+])('refuses %s', async (_, makeText) => {
+  const escrow = await open();
+  const text = makeText();
+  await blobOf('pg-6').upload(text, Buffer.byteLength(text));
+  await expect(escrow.find('pg-6', kek)).rejects.toMatchObject({ code: 'InvalidRow', retryable: false });
+  await expect(escrow.file('pg-6', kek, wrapped('new'))).rejects.toMatchObject({ code: 'InvalidRow' });
+});
+
+test('fails retryably where nothing listens', async () => {
+  const dead = makeBlobEscrow({
+    kind: 'connectionString',
+    value: 'DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;BlobEndpoint=http://127.0.0.1:1/a;',
+  });
+  const failure = { code: 'StoreUnavailable', retryable: true };
+  await expect(dead.find('pg-1', kek)).rejects.toMatchObject(failure);
+  await expect(dead.file('pg-1', kek, wrapped('x'))).rejects.toMatchObject(failure);
+  await expect(dead.ensureContainer()).rejects.toMatchObject(failure);
+});
+
+const filedText = (change: object): string =>
+  JSON.stringify({
+    schema: 1,
+    serverId: 'pg-6',
+    vault: kek.vault,
+    key: kek.name,
+    wrapped: wrapped('x'),
+    ...change,
+  });

@@ -1,0 +1,78 @@
+import { QueueServiceClient } from '@azure/storage-queue';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Azurite, startAzurite } from '../../../local/azurite.ts';
+import { makeWorkQueue } from '../../../shared/azure/work-queue.ts';
+import { parseKekId } from '../../../shared/domain/key-id.ts';
+import type { RangeMessage } from '../../../shared/domain/message.ts';
+
+let azurite: Azurite;
+beforeAll(async () => {
+  azurite = await startAzurite();
+});
+afterAll(() => azurite.stop());
+
+const kek = parseKekId('contoso.vault.azure.net', 'orders');
+const range = (from: string): RangeMessage => ({
+  kek,
+  epoch: 1,
+  from,
+  to: from,
+  attempt: null,
+  cause: { kind: 'sweep' },
+});
+
+async function receive(queue: string): Promise<unknown[]> {
+  const client = QueueServiceClient.fromConnectionString(azurite.connectionString).getQueueClient(queue);
+  const { receivedMessageItems } = await client.receiveMessages({ numberOfMessages: 32 });
+  return receivedMessageItems.map(({ messageText }) =>
+    JSON.parse(Buffer.from(messageText, 'base64').toString()),
+  );
+}
+
+const open = () => makeWorkQueue({ kind: 'connectionString', value: azurite.connectionString });
+
+test('creates its queues and their poison queues, again and again', async () => {
+  await open().ensureQueues();
+  await open().ensureQueues();
+  const names: string[] = [];
+  const service = QueueServiceClient.fromConnectionString(azurite.connectionString);
+  for await (const { name } of service.listQueues()) names.push(name);
+  const queues = ['probe-keks', 'reconcile-keks', 'rewrap-deks', 'server-access'];
+  expect(names.sort()).toEqual(queues.flatMap((name) => [name, `${name}-poison`]).sort());
+});
+
+test('sends each message to its queue, as JSON in base64', async () => {
+  const queue = open();
+  await queue.ensureQueues();
+  const ranges = Array.from({ length: 20 }, (_, index) => range(`server-${index + 10}`));
+  await queue.enqueueReconcile({ kek, cause: { kind: 'probe' } });
+  await queue.enqueueRewrap(ranges);
+  await queue.enqueueAccess([range('a')]);
+  await queue.enqueueProbe({ keks: [kek] });
+  expect(await receive('reconcile-keks')).toEqual([{ kek, cause: { kind: 'probe' } }]);
+  const rewraps = await receive('rewrap-deks');
+  expect(rewraps).toHaveLength(20);
+  expect(rewraps).toEqual(expect.arrayContaining(ranges));
+  expect(await receive('server-access')).toEqual([range('a')]);
+  expect(await receive('probe-keks')).toEqual([{ keks: [kek] }]);
+});
+
+test('a delayed message is there, and not yet visible', async () => {
+  const queue = open();
+  await queue.ensureQueues();
+  await queue.enqueueAccess([range('later')], 60);
+  expect(await receive('server-access')).toEqual([]);
+  const client = QueueServiceClient.fromConnectionString(azurite.connectionString);
+  const { approximateMessagesCount } = await client.getQueueClient('server-access').getProperties();
+  expect(approximateMessagesCount).toBeGreaterThan(0);
+});
+
+test('fails retryably where nothing listens', async () => {
+  const dead = makeWorkQueue({
+    kind: 'connectionString',
+    value: 'DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;QueueEndpoint=http://127.0.0.1:1/a;',
+  });
+  const failure = { code: 'StoreUnavailable', retryable: true };
+  await expect(dead.enqueueRewrap([range('a'), range('b')])).rejects.toMatchObject(failure);
+  await expect(dead.ensureQueues()).rejects.toMatchObject(failure);
+});

@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+import {
+  BATCH_SERVERS,
+  isOvertaken,
+  RANGE_SERVERS,
+  type RangeMessage,
+} from '../../../shared/domain/message.ts';
+import { KEK } from './states.ts';
+
+const message = (epoch: number, attempt: number | null): RangeMessage => ({
+  kek: KEK,
+  epoch,
+  from: 'a',
+  to: 'b',
+  attempt,
+  cause: { kind: 'sweep' },
+});
+
+test.each([
+  ['a range of an older epoch', message(3, null), true],
+  ['a range of this epoch', message(4, null), false],
+  ['a range of an epoch still being fanned out', message(5, null), false],
+  ['a retry, however old', message(3, 1), false],
+])('%s: overtaken %s', (_, one, overtaken) => expect(isOvertaken(one, 4)).toBe(overtaken));
+
+test('a range fits two transactions: two rows a server and one for the batch make at most 100 operations', () => {
+  expect(RANGE_SERVERS).toBe(2 * BATCH_SERVERS);
+  expect(2 * BATCH_SERVERS + 1).toBeLessThanOrEqual(100);
+});

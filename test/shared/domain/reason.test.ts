@@ -1,0 +1,10 @@
+import { expect, test } from 'vitest';
+import { REMEDIES } from '../../../shared/domain/reason.ts';
+
+test.each(Object.entries(REMEDIES))('%s has a remedy: a sentence or two', (_, remedy) => {
+  expect(remedy).toMatch(/^[A-Z].{20,140}\.$/);
+});
+
+test('no two reasons share one', () => {
+  expect(new Set(Object.values(REMEDIES)).size).toBe(Object.keys(REMEDIES).length);
+});

@@ -1,0 +1,167 @@
+import { describe, expect, test } from 'vitest';
+import { KEK, makeWorld, type World } from '../../fakes/world.ts';
+
+const SWEEP = { kind: 'sweep' } as const;
+const PROBE = { kind: 'probe' } as const;
+
+/** A KEK with `count` rows beside the first, all `Ready`. */
+const populate = async (count: number): Promise<World> => {
+  const world = makeWorld();
+  await world.begin(1);
+  const row = await world.row('s001');
+  const ids = Array.from({ length: count }, (_, index) => `t${String(index).padStart(5, '0')}`);
+  for (let index = 0; index < ids.length; index += 90) {
+    const writes = ids.slice(index, index + 90).map((serverId) => ({
+      value: { ...row, serverId, access: { kind: 'none' } as const },
+      etag: null,
+      history: null,
+    }));
+    await world.stores.servers.commit(KEK, writes, null);
+  }
+  return world;
+};
+
+describe('fanOut', () => {
+  test('enqueues ranges of at most 98 servers that cover all with work, over every page', async () => {
+    const world = await populate(1100);
+    const { epoch, target } = await world.kek();
+    await world.changeKek({ epoch: epoch + 1, hold: { by: 'anna', reason: 'x', since: world.clock.now() } });
+    await world.app.fanOut(KEK, PROBE);
+    const ranges = world.queue.waiting('server-access').map(({ message }) => message);
+    const ids = (await allIds(world)).toSorted();
+    expect(ranges).toHaveLength(Math.ceil(980 / 98) + Math.ceil(121 / 98));
+    const covered = ranges.flatMap((range) =>
+      'from' in range ? ids.filter((id) => id >= range.from && id <= range.to) : [],
+    );
+    expect(covered).toEqual(ids);
+    for (const range of ranges)
+      expect(range).toMatchObject({ kek: KEK, epoch: epoch + 1, attempt: null, cause: PROBE });
+    expect((await world.kek()).census?.versions[target ?? '']?.servers).toBe(1101);
+  });
+
+  test('enqueues no range without work in it, and access before rewraps', async () => {
+    const world = await populate(200);
+    const first = (await world.kek()).target ?? '';
+    world.vault.createVersion(KEK);
+    await world.changeRow('t00190', { desired: 'revoked' });
+    const sent = world.queue.sent.length;
+    await world.app.reconcileKek({ kek: KEK, cause: PROBE }, null);
+    const queues = world.queue.sent.slice(sent).map(({ queue }) => queue);
+    expect(queues).toEqual(['server-access', 'rewrap-deks', 'rewrap-deks', 'rewrap-deks']);
+    expect(first).not.toBe((await world.kek()).target);
+  });
+
+  test('does nothing while its epoch was fanned out already, except for a sweep', async () => {
+    const world = makeWorld();
+    await world.begin(1);
+    await world.changeRow('s001', { applied: 'none' });
+    await world.app.fanOut(KEK, PROBE);
+    expect(world.queue.waiting()).toEqual([]);
+    await world.app.fanOut(KEK, SWEEP);
+    expect(world.queue.waiting('server-access')).toHaveLength(1);
+  });
+
+  test('does nothing for a KEK that is not held, and writes nothing of one that vanishes meanwhile', async () => {
+    const world = makeWorld();
+    await world.app.fanOut(KEK, SWEEP);
+    expect(world.queue.sent).toEqual([]);
+    const keks = { ...world.stores.keks };
+    await world.begin(1);
+    let reads = 0;
+    const commits = world.stores.roundTrips('keks.commit');
+    const read = keks.read;
+    world.stores.keks.read = (kek) => {
+      reads += 1;
+      return reads > 1 ? Promise.resolve(undefined) : read(kek);
+    };
+    await world.app.fanOut(KEK, SWEEP);
+    expect(world.stores.roundTrips('keks.commit')).toBe(commits);
+  });
+
+  test('a row that does not parse is held, said, and holds up nothing', async () => {
+    const world = makeWorld();
+    await world.begin(3);
+    world.stores.spoilServer(KEK, 's002');
+    await world.changeRow('s003', { applied: 'none' });
+    await world.app.fanOut(KEK, SWEEP);
+    expect(world.log.lines).toContainEqual({
+      level: 'error',
+      message: 'a server row does not parse: held',
+      fields: { rowKey: 's:s002', problem: 'spoilt by the test' },
+    });
+    expect(world.queue.waiting('server-access')).toHaveLength(1);
+  });
+});
+
+describe('the census', () => {
+  test('counts servers, unproven wrappings and what is not settled; tombstones count as wrappings only', async () => {
+    const world = makeWorld();
+    const version = await world.begin(4);
+    await world.changeRow('s001', { provenAt: null });
+    await world.changeRow('s002', { applied: 'revoked' });
+    await world.changeRow('s003', { tombstone: true, desired: 'revoked' });
+    await world.changeRow('s004', { incoming: true, applied: 'none' });
+    await world.app.fanOut(KEK, SWEEP);
+    expect((await world.kek()).census).toEqual({
+      countedAt: world.clock.now(),
+      versions: { [version]: { servers: 4, unproven: 1 } },
+      notSettled: 2,
+    });
+  });
+
+  test('a version that servers were found on is watched, and no longer when none is', async () => {
+    const world = makeWorld();
+    const first = await world.begin(2);
+    expect((await world.version(first)).inUse).toBe(true);
+    const second = world.vault.createVersion(KEK);
+    await world.hint();
+    await world.queue.drain();
+    await world.settle();
+    expect((await world.version(first)).inUse).toBe(false);
+    expect((await world.version(second)).inUse).toBe(true);
+  });
+
+  test('I-10: a version that changed since the count stays watched: it may have got its first server', async () => {
+    const world = makeWorld();
+    const first = await world.begin(1);
+    const second = world.vault.createVersion(KEK);
+    await world.hint();
+    await world.queue.drain();
+    await world.settle();
+    await world.changeVersion(first, { inUse: true });
+    let done = false;
+    world.stores.onBeforeCommit(async (operation) => {
+      if (done || operation !== 'keks.commit') return;
+      done = true;
+      await world.changeVersion(first, { warnedDays: 3 });
+    });
+    await world.app.fanOut(KEK, SWEEP);
+    expect((await world.version(first)).inUse).toBe(true);
+    await world.app.fanOut(KEK, SWEEP);
+    expect((await world.version(first)).inUse).toBe(false);
+    expect((await world.version(second)).inUse).toBe(true);
+  });
+
+  test('a KEK without servers is counted too', async () => {
+    const world = makeWorld();
+    await world.begin(1);
+    const empty = { ...KEK, name: 'empty' };
+    const { kek } = (await world.stores.keks.read(KEK)) ?? {};
+    if (kek === undefined) throw new Error('not held');
+    const value = { ...kek.value, kek: empty };
+    await world.stores.keks.commit(empty, { kek: { value, etag: null }, versions: [], outbox: null });
+    await world.app.fanOut(empty, SWEEP);
+    expect((await world.kek(empty)).census).toMatchObject({ versions: {}, notSettled: 0 });
+  });
+});
+
+async function allIds(world: World): Promise<readonly string[]> {
+  const ids: string[] = [];
+  let after: string | null = null;
+  do {
+    const page = await world.stores.servers.page(KEK, { after, from: null, to: null, limit: 1000 });
+    ids.push(...page.rows.map(({ value }) => value.serverId));
+    after = page.next;
+  } while (after !== null);
+  return ids;
+}

@@ -1,0 +1,44 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { eventCause, KEK, makeWorld, VAULT, type World } from '../../fakes/world.ts';
+
+let world: World;
+beforeEach(async () => {
+  world = makeWorld();
+  await world.begin(1);
+  await world.begin(1, 'terminate', { vault: VAULT, name: 'other' });
+  await world.begin(1, 'terminate', { vault: 'beta.vault.azure.net', name: 'fleet' });
+  world.queue.clear();
+});
+
+const cause = eventCause('e1');
+const waiting = () => world.queue.waiting('reconcile-keks').map(({ message }) => message);
+
+describe('submitHint', () => {
+  test('I-01: a hint is a look at one KEK and nothing else: no row changes and no vault is asked', async () => {
+    const calls = world.vault.calls.length;
+    await world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause });
+    expect(waiting()).toEqual([{ kek: KEK, cause }]);
+    expect(world.vault.calls.length).toBe(calls);
+    expect(world.log.counted('hint.accepted')).toBe(1);
+  });
+
+  test('a hint about a vault is one about each of its KEKs', async () => {
+    await world.app.submitHint({ target: { kind: 'vault', vault: VAULT }, cause });
+    expect(waiting()).toMatchObject([{ kek: KEK }, { kek: { vault: VAULT, name: 'other' } }]);
+    expect(world.log.counted('hint.accepted')).toBe(1);
+  });
+
+  test('a hint about what is not held is counted and that is all', async () => {
+    await world.app.submitHint({ target: { kind: 'kek', kek: { vault: VAULT, name: 'x' } }, cause });
+    await world.app.submitHint({ target: { kind: 'vault', vault: 'gamma.vault.azure.net' }, cause });
+    expect(waiting()).toEqual([]);
+    expect(world.log.counted('hint.notHeld')).toBe(2);
+  });
+
+  test('I-01: a forged hint costs one look and changes nothing', async () => {
+    const before = await world.rows();
+    await world.hint(KEK, { kind: 'event', id: 'forged', type: 'Microsoft.KeyVault.KeyExpired' });
+    await world.queue.drainFor(60);
+    expect(await world.rows()).toEqual(before);
+  });
+});
