@@ -11,7 +11,8 @@ const read = (path: string) => readFileSync(join(root, path), 'utf8');
 
 /** The codes, from the source: a type leaves no list at run time. */
 function readErrorCodes(): readonly string[] {
-  const [, union] = /export type ErrorCode =([^;]*);/.exec(stripComments(read('shared/domain/errors.ts'))) ?? [];
+  const [, union] =
+    /export type ErrorCode =([^;]*);/.exec(stripComments(read('shared/domain/errors.ts'))) ?? [];
   return [...(union ?? '').matchAll(/'(\w+)'/g)].map(([, code = '']) => code);
 }
 
@@ -28,7 +29,8 @@ function listMarkdown(): readonly string[] {
   return [...top, ...docs];
 }
 
-const withoutCode = (markdown: string) => markdown.replaceAll(/^```[\s\S]*?^```/gm, '').replaceAll(/`[^`\n]*`/g, '');
+const withoutFences = (markdown: string) => markdown.replaceAll(/^```[\s\S]*?^```/gm, '');
+const withoutCode = (markdown: string) => withoutFences(markdown).replaceAll(/`[^`\n]*`/g, '');
 
 /** Relative links of a page, without their anchors. */
 const readLinks = (path: string): readonly string[] =>
@@ -37,6 +39,7 @@ const readLinks = (path: string): readonly string[] =>
     .filter((link) => !/^[a-z]+:/i.test(link) && !link.startsWith('#'))
     .map((link) => link.replace(/#.*$/, ''));
 
+/** The anchors of a page's headings, as GitHub makes them. */
 const anchorsOf = (path: string): ReadonlySet<string> =>
   new Set(
     [...withoutFences(read(path)).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
@@ -47,8 +50,6 @@ const anchorsOf = (path: string): ReadonlySet<string> =>
         .replaceAll(' ', '-'),
     ),
   );
-
-const withoutFences = (markdown: string) => markdown.replaceAll(/^```[\s\S]*?^```/gm, '');
 
 describe('the runbook', () => {
   const sections = readSections('docs/runbook.md');

@@ -185,6 +185,15 @@ describe('what is sent', () => {
     expect(requests.filter(({ method }) => method === 'GET')).toHaveLength(1);
   });
 
+  test('no redirect is followed', async () => {
+    const { probe, requests } = await open(() => () => ({
+      status: 307,
+      headers: { Location: '/elsewhere' },
+    }));
+    await probe();
+    expect(requests).toHaveLength(1);
+  });
+
   test('no page is fetched from another host', async () => {
     const elsewhere = await open(() => () => ({ body: { value: [] } }));
     const { vault, kek } = await open((own) => () => ({

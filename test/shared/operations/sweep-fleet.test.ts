@@ -1,0 +1,75 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { KEK, makeWorld, RULES, type World } from '../../fakes/world.ts';
+
+let world: World;
+beforeEach(async () => {
+  world = makeWorld();
+  await world.begin(1);
+});
+
+const sweeps = async (): Promise<boolean> => {
+  await world.app.sweepFleet();
+  const sent = world.queue.waiting('reconcile-keks').length > 0;
+  world.queue.clear();
+  return sent;
+};
+
+describe('sweepFleet', () => {
+  test('reconciles a KEK every five minutes while all is well', async () => {
+    expect(await sweeps()).toBe(false);
+    world.clock.advance(RULES.sweepSeconds - 5);
+    expect(await sweeps()).toBe(false);
+    world.clock.advance(5);
+    expect(await sweeps()).toBe(true);
+  });
+
+  test.each<[string, () => Promise<void>]>([
+    [
+      'a version in use is lost',
+      async () => {
+        const { target } = await world.kek();
+        await world.changeVersion(target ?? '', { verdict: 'revoke' });
+      },
+    ],
+    ['the key is held', () => world.changeKek({ hold: { by: 'anna', reason: 'x', since: new Date(0) } })],
+    [
+      'servers are not settled',
+      async () => {
+        const { census } = await world.kek();
+        if (census !== null) await world.changeKek({ census: { ...census, notSettled: 1 } });
+      },
+    ],
+    ['a rotation runs', () => world.changeKek({ rotation: { state: 'running', startedAt: new Date(0) } })],
+  ])('every minute while %s', async (_, unsettle) => {
+    await unsettle();
+    world.clock.advance(RULES.unsettledSeconds - 5);
+    expect(await sweeps()).toBe(false);
+    world.clock.advance(5);
+    expect(await sweeps()).toBe(true);
+  });
+
+  test('a lost version that no server is on changes nothing', async () => {
+    const { target } = await world.kek();
+    await world.changeVersion(target ?? '', { verdict: 'revoke', inUse: false });
+    world.clock.advance(RULES.unsettledSeconds);
+    expect(await sweeps()).toBe(false);
+  });
+
+  test('at once where nothing was counted yet, or an epoch was not fanned out', async () => {
+    await world.changeKek({ epoch: (await world.kek()).epoch + 1 });
+    expect(await sweeps()).toBe(true);
+    await world.changeKek({ fannedOutEpoch: (await world.kek()).epoch });
+    expect(await sweeps()).toBe(false);
+    await world.changeKek({ census: null });
+    expect(await sweeps()).toBe(true);
+  });
+
+  test('I-08: finds what was changed on a server behind its back, and puts it right', async () => {
+    const version = (await world.kek()).target ?? '';
+    world.vault.update(KEK, version, { enabled: false });
+    await world.runFor(20);
+    world.server('s001').allowConnections('app', true);
+    await world.runFor(130);
+    expect(world.isOpen('s001')).toBe(false);
+  });
+});
