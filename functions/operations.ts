@@ -121,6 +121,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     clock,
     random,
     keyVaultDnsSuffixes: config.vault.dnsSuffixes,
+    drainSeconds: config.drainSeconds,
   });
   const costOfUnwrap = (bytes: number) => costOf(limitClassOf('RSA-HSM', bytes), limits);
   const probe = makeProbeKeks({ keks, vault, queue, clock, log, costOf: costOfUnwrap });

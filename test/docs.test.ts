@@ -97,3 +97,14 @@ describe('links', () => {
     expect(missing).toEqual([]);
   });
 });
+
+test('every package has its line in decision 0001', () => {
+  const manifest: Readonly<Record<string, Readonly<Record<string, string>>>> = JSON.parse(
+    read('package.json'),
+  );
+  const page = read('docs/decisions/0001-dependencies.md');
+  const packages = ['dependencies', 'devDependencies', 'optionalDependencies'].flatMap((kind) =>
+    Object.keys(manifest[kind] ?? {}),
+  );
+  expect(packages.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+});

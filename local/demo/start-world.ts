@@ -97,7 +97,7 @@ async function registerFleet(world: World): Promise<void> {
     keyId,
     access,
     keyLossPolicy: 'terminate',
-    drainSeconds: 900,
+    drainSeconds: null,
     principalId: null,
     labels: {},
     by: 'demo',

@@ -3,7 +3,7 @@ import { findVersion, type KekSnapshot } from './kek.ts';
 import { isProven } from './key-status.ts';
 import type { Reason } from './reason.ts';
 import { mayAttempt } from './retry.ts';
-import type { ServerRow } from './server.ts';
+import { isApplied, type ServerRow } from './server.ts';
 
 export interface AccessDecision {
   readonly desired: 'granted' | 'revoked';
@@ -48,6 +48,7 @@ export function withDecision(row: ServerRow, decision: AccessDecision, now: Date
       decision.desired === 'revoked' && row.keyLossPolicy === 'drain'
         ? new Date(now.getTime() + row.drainSeconds * 1000)
         : null,
+    inspectedAt: null,
     failure: null,
   };
 }
@@ -74,11 +75,11 @@ export function decideAccessWork(
 ): AccessWork {
   if (row.incoming || row.tombstone || !mayAttempt(row.failure, attempt, now)) return 'none';
   const work = row.desired === 'revoked' ? 'revoke' : 'restore';
-  if (row.applied !== row.desired) return isWaitingForKey(row) ? 'none' : work;
+  if (!isApplied(row)) return isWaitingForKey(row) ? 'none' : work;
   if (row.failure !== null) return work;
   if (row.access.kind === 'none') return 'none';
   const period = row.desired === 'revoked' ? periods.revokedSeconds : periods.grantedSeconds;
-  const due = row.inspectedAt === null || now.getTime() - row.inspectedAt.getTime() >= period * 1000;
+  const due = now.getTime() - (row.inspectedAt?.getTime() ?? 0) >= period * 1000;
   return due ? work : 'none';
 }
 

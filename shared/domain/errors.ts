@@ -11,13 +11,11 @@ export type ErrorCode =
   | 'InvalidServer' // a registration that can't be accepted as it is
   | 'ServerIdTaken' // the id is registered under another KEK
   | 'ServerNotFound'
-  | 'KekNotFound'
   | 'KekNotProven' // no version of the KEK has passed its canary, so nothing may be wrapped under it
   | 'WriteConflict' // the row changed between reading and writing (412, 409)
   | 'StoreUnavailable' // tables, queues or blobs didn't answer
   | 'VaultRefused' // the vault said no, for a reason of the key's; `fault` says which
   | 'VaultUnavailable' // the vault couldn't be asked
-  | 'VaultAnswerMismatch' // the vault answered about another key than the one asked for
   | 'WrappedDekMalformed' // not a wrapping that this app makes
   | 'DekBindingMismatch' // the DEK inside belongs to another server
   | 'DekIdMismatch' // the DEK inside is not the one on record
@@ -26,7 +24,6 @@ export type ErrorCode =
   | 'ServerTlsFailed' // the server's certificate was not accepted
   | 'ServerAuthFailed' // PostgreSQL refused the app's login
   | 'ServerRightsMissing' // the app's role lacks a right it needs; `detail` lists which
-  | 'MaintenanceDatabaseOpen' // PUBLIC may connect to the maintenance database
   | 'SecretSettingMissing' // `auth: setting` names an app setting that doesn't exist
   | 'PublishFailed'; // an own event couldn't be published: it stays in the outbox
 

@@ -14,7 +14,7 @@ export type OwnEventType =
   | 'PgCmk.ControlPlaneDegraded';
 
 export interface OwnEvent {
-  /** `{key version id}:{epoch}` or `{serverId}:{accessEpoch}`. */
+  /** `{key version id}:{epoch}:{type}` or `{serverId}:{accessEpoch}`: a repeat is recognised by it. */
   readonly id: string;
   readonly type: OwnEventType;
   /** The key URL or the server id that it is about. */

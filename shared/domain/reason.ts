@@ -30,8 +30,7 @@ export type ServerReason =
   | 'ServerUnreachable'
   | 'ServerTlsFailed'
   | 'ServerAuthFailed'
-  | 'ServerRightsMissing'
-  | 'Draining';
+  | 'ServerRightsMissing';
 
 export type Reason = KeyReason | ServerReason;
 
@@ -65,5 +64,4 @@ export const REMEDIES: Readonly<Record<Reason, string>> = {
     "Give the server a certificate that the app trusts for this host name, or fix the server's host.",
   ServerAuthFailed: "Check the app's login on the server: user, password setting, or Entra role.",
   ServerRightsMissing: "Grant the app's role what the failure lists.",
-  Draining: 'Nothing: sessions that are still open end at drainUntil.',
 };

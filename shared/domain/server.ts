@@ -47,6 +47,7 @@ export interface ServerRow {
   /** What was last seen to hold on the server; `none`: nothing yet. */
   readonly applied: 'none' | 'granted' | 'revoked';
   readonly appliedAt: Date | null;
+  /** When the order in force was last seen to hold on the server itself; null: not since it was given. */
   readonly inspectedAt: Date | null;
   readonly sessionsOpen: number | null;
   readonly failure: Failure | null;
@@ -68,6 +69,13 @@ export function parseServerId(text: string): string {
   });
 }
 
+/**
+ * Whether the desired access is in force. What was applied under an earlier order says nothing: a worker may have
+ * been half way through the opposite one when the order changed.
+ */
+export const isApplied = (row: ServerRow): boolean =>
+  row.applied === row.desired && (row.access.kind === 'none' || row.inspectedAt !== null);
+
 export interface ServerView {
   readonly state: ServerState;
   readonly reason: Reason | null;
@@ -83,10 +91,10 @@ export function deriveServerState(row: ServerRow, version: VersionState | undefi
   });
   const why = row.failure?.reason ?? row.desiredReason;
   if (row.desired === 'revoked') {
-    return row.applied === 'revoked' ? view('Inaccessible', row.desiredReason) : view('Revoking', why);
+    return isApplied(row) ? view('Inaccessible', row.desiredReason) : view('Revoking', why);
   }
   if (row.applied === 'none') return view('PendingKey', why ?? 'AccessNotApplied');
-  if (row.applied === 'revoked') return view('Restoring', why ?? 'AccessNotApplied');
+  if (!isApplied(row)) return view('Restoring', why ?? 'AccessNotApplied');
   if (row.desiredReason !== null) return view('Suspect', row.desiredReason);
   return isProven(version) ? view('Ready', null) : view('Suspect', version?.reason ?? 'KeyNotProven');
 }

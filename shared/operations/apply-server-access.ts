@@ -164,7 +164,6 @@ const REASON_OF: Readonly<Partial<Record<ErrorCode, ServerReason>>> = {
   ServerAuthFailed: 'ServerAuthFailed',
   SecretSettingMissing: 'ServerAuthFailed',
   ServerRightsMissing: 'ServerRightsMissing',
-  MaintenanceDatabaseOpen: 'ServerRightsMissing',
 };
 
 async function perform(
@@ -246,7 +245,7 @@ async function raiseEpoch(
   await onConflict(async () => {
     const fresh = await deps.servers.read(message.kek, row.serverId);
     if (fresh === undefined || fresh.value.accessEpoch !== row.accessEpoch) return;
-    const value = { ...fresh.value, accessEpoch: epoch + 1 };
+    const value = { ...fresh.value, accessEpoch: epoch + 1, inspectedAt: null };
     await deps.servers.commit(message.kek, [{ value, etag: fresh.etag, history: null }], null);
     await deps.queue.enqueueAccess([{ ...message, from: row.serverId, to: row.serverId }]);
   });

@@ -10,7 +10,7 @@ import {
 import type { Census, KekSnapshot } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
 import { RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
-import type { ServerRow } from '../domain/server.ts';
+import { isApplied, type ServerRow } from '../domain/server.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { ServerStore } from '../ports/server-store.ts';
@@ -103,7 +103,7 @@ function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutD
     access: decided !== row || decideAccessWork(row, now, rules.inspection, null) !== 'none',
     rewrap: rewrap.kind !== 'none',
     follows: !row.incoming && !row.pinned && row.wrapped.kekVersion !== snapshot.kek.target,
-    unsettled: !row.tombstone && (decided.desired === 'revoked' || decided.applied !== decided.desired),
+    unsettled: !row.tombstone && (decided.desired === 'revoked' || !isApplied(decided)),
   };
 }
 

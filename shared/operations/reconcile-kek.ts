@@ -140,9 +140,7 @@ function coalesce(reconcile: ReconcileKek): ReconcileKek {
   const running = new Map<string, Promise<void>>();
   const waiting = new Map<string, { hardest: Parameters<ReconcileKek>; readonly done: Promise<void> }>();
   const start = (key: string, message: Parameters<ReconcileKek>): Promise<void> => {
-    const current = reconcile(...message).finally(() => {
-      if (running.get(key) === current) running.delete(key);
-    });
+    const current = reconcile(...message).finally(() => running.delete(key));
     running.set(key, current);
     return current;
   };

@@ -27,7 +27,8 @@ export interface RegisterCommand {
   readonly keyId: string;
   readonly access: AccessSpec;
   readonly keyLossPolicy: KeyLossPolicy;
-  readonly drainSeconds: number;
+  /** Seconds that the policy `drain` leaves to open sessions; null: the app's setting. */
+  readonly drainSeconds: number | null;
   readonly principalId: string | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly by: string;
@@ -46,6 +47,8 @@ export interface RegisterDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly keyVaultDnsSuffixes: readonly string[];
+  /** For commands that name none. */
+  readonly drainSeconds: number;
 }
 
 /** Registers a server, or updates what may change of one that is there. The same command again changes nothing. */
@@ -74,7 +77,15 @@ export function makeRegisterServer(deps: RegisterDeps): RegisterServer {
     const filed = await escrow.find(serverId, kek);
     const wrapped =
       filed ?? (await escrow.file(serverId, kek, await makeWrapping(deps, kek, serverId, version)));
-    const row = makeRow(command, kek, wrapped, pin !== null, clock.now(), filed === undefined);
+    const drainSeconds = command.drainSeconds ?? deps.drainSeconds;
+    const row = makeRow(
+      { ...command, drainSeconds },
+      kek,
+      wrapped,
+      pin !== null,
+      clock.now(),
+      filed === undefined,
+    );
     try {
       const outbox = { audit: [toAudit(row, command.by, clock.now())], events: [] };
       await servers.commit(kek, [{ value: row, etag: null, history: null }], outbox);
@@ -194,7 +205,7 @@ async function makeWrapping(
 }
 
 function makeRow(
-  command: RegisterCommand,
+  command: RegisterCommand & { readonly drainSeconds: number },
   kek: KekId,
   wrapped: WrappedDek,
   pinned: boolean,
@@ -234,7 +245,8 @@ function makeRow(
 
 /** What may change of a registered server; never its DEK, its key or its principal. */
 async function updateServer(deps: RegisterDeps, kek: KekId, command: RegisterCommand): Promise<ServerRow> {
-  const { serverId, access, keyLossPolicy, drainSeconds, labels } = command;
+  const { serverId, access, keyLossPolicy, labels } = command;
+  const drainSeconds = command.drainSeconds ?? deps.drainSeconds;
   const row = await onConflict(async () => {
     const stored = await deps.servers.read(kek, serverId);
     if (stored === undefined)

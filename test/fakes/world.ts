@@ -116,6 +116,8 @@ export function makeWorld(options: WorldOptions = {}) {
       clock,
       random,
       keyVaultDnsSuffixes: ['vault.azure.net'],
+      drainSeconds: 900,
+      drainSeconds: 900,
     });
     const costOf = () => options.probeCost ?? 0.0001;
     const publisher = options.publishes === false ? null : topic;

@@ -33,7 +33,6 @@ const serverReason = z.enum([
   'ServerTlsFailed',
   'ServerAuthFailed',
   'ServerRightsMissing',
-  'Draining',
 ]);
 /** Only shown, so one that this version of the app doesn't know is no fault. */
 const errorCode = z.custom<ErrorCode>((value) => typeof value === 'string' && /^[A-Z]\w+$/.test(value));

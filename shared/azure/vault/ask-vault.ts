@@ -4,6 +4,7 @@ import type { KekId } from '../../domain/key-id.ts';
 import { isSameKek, keyUrl, parseKeyUrl } from '../../domain/key-id.ts';
 import type { VaultAnswer, VaultFault } from '../../domain/vault-answer.ts';
 import type { Clock } from '../../ports/runtime.ts';
+import { TokenUnavailable } from './token-source.ts';
 import {
   DeadlinePassed,
   type SeenResponse,
@@ -25,6 +26,8 @@ export interface AskOptions {
   readonly clock: Clock;
   /** Whether any other name resolves. */
   readonly resolveOtherName: () => Promise<boolean>;
+  /** Whether calls are waiting for a token now: then the identity is what takes too long. */
+  readonly isTokenAwaited: () => boolean;
 }
 
 const RETRY_PAUSE_MS = 200;
@@ -41,7 +44,7 @@ export async function askVault<T>(
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new DeadlinePassed());
+      reject(options.isTokenAwaited() ? new TokenUnavailable('no token in time') : new DeadlinePassed());
       controller.abort();
     }, options.timeoutMs);
   });

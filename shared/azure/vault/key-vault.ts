@@ -46,13 +46,18 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
   const { clock, log, limits } = options;
   const timeoutMs = options.probeTimeoutMs ?? 5_000;
   const probesInFlight = options.probesInFlight ?? 8;
-  const credential = shareTokens(options.credential, { timeoutMs: timeoutMs * 0.8, clock });
+  const credential = shareTokens(options.credential, { timeoutMs, clock });
   const clients = makeVaultClients({
     credential,
     verifyChallenge: options.verifyChallenge,
     caPem: options.caPem,
   });
-  const asking = { timeoutMs, clock, resolveOtherName: options.resolveOtherName ?? resolveLoginName };
+  const asking = {
+    timeoutMs,
+    clock,
+    resolveOtherName: options.resolveOtherName ?? resolveLoginName,
+    isTokenAwaited: credential.isAwaited,
+  };
   const once: AskOptions = { ...asking, retryOnce: false };
   const twice: AskOptions = { ...asking, retryOnce: true };
   const vaults = new Map<string, VaultTraffic>();

@@ -8,6 +8,11 @@ export class TokenUnavailable extends Error {
   override readonly name = 'TokenUnavailable';
 }
 
+export interface SharedTokens extends TokenCredential {
+  /** Whether calls are waiting for a token now. */
+  readonly isAwaited: () => boolean;
+}
+
 /** With less than this left, or once the identity says so, a token is renewed beside the calls that still use it. */
 const RENEW_MS = 5 * 60_000;
 /** With less than this left it isn't used any more. */
@@ -22,10 +27,11 @@ const RENEW_AGAIN_MS = 30_000;
 export function shareTokens(
   credential: TokenCredential,
   options: { readonly timeoutMs: number; readonly clock: Clock },
-): TokenCredential {
+): SharedTokens {
   const kept = new Map<string, AccessToken>();
   const pending = new Map<string, Promise<AccessToken>>();
   const renewAt = new Map<string, number>();
+  let waiting = 0;
 
   const fetch = (key: string, scopes: string | string[], asked: GetTokenOptions): Promise<AccessToken> => {
     // Claims come with the refusal of a token: whoever has them waits for a new one.
@@ -49,14 +55,24 @@ export function shareTokens(
     void fetch(key, scopes, asked).catch(() => undefined);
   };
 
+  const wait = async (fetching: Promise<AccessToken>): Promise<AccessToken> => {
+    waiting += 1;
+    try {
+      return await fetching;
+    } finally {
+      waiting -= 1;
+    }
+  };
+
   return {
+    isAwaited: () => waiting > 0,
     async getToken(scopes, asked = {}) {
       const now = options.clock.now().getTime();
       const key = JSON.stringify([scopes, asked.tenantId, asked.enableCae]);
       const token = kept.get(key);
       const left = (token?.expiresOnTimestamp ?? 0) - now;
       if (token === undefined || asked.claims !== undefined || left < SPENT_MS) {
-        return expiringAtOnce(await fetch(key, scopes, asked), now);
+        return expiringAtOnce(await wait(fetch(key, scopes, asked)), now);
       }
       if (left < RENEW_MS || (token.refreshAfterTimestamp ?? Infinity) <= now) {
         renew(key, scopes, asked, now);

@@ -115,6 +115,27 @@ describe('probeKeks', () => {
     expect(unwraps(world)).toBe(before + 1);
   });
 
+  test('a vault that hangs holds up no later tick; what comes of it late is handled, or at least said', async () => {
+    const { world, version } = await begin();
+    await world.begin(1, 'terminate', { vault: 'beta.vault.azure.net', name: 'fleet' });
+    world.clock.advance(10);
+    const gate = Promise.withResolvers<null>();
+    world.vault.hook = ({ kek }) => (kek.vault === VAULT ? gate.promise : null);
+    const tick = world.app.probes.probeAll();
+    await new Promise(setImmediate);
+    world.clock.advance(30);
+    await tick;
+    world.vault.setVault('beta.vault.azure.net', { outage: { kind: 'identity' } });
+    const next = world.app.probes.probeAll();
+    await next;
+    expect(world.queue.waiting()).toMatchObject([{ message: { kek: { vault: 'beta.vault.azure.net' } } }]);
+    world.vault.update(KEK, version, { enabled: false });
+    world.queue.failNext('reconcile-keks', storeUnavailable('queue'));
+    gate.resolve(null);
+    await new Promise(setImmediate);
+    expect(world.log.lines.at(-1)).toMatchObject({ level: 'warn', message: 'a late probe failed' });
+  });
+
   test('a look that could not be asked for is asked for by the next tick', async () => {
     const { world, version } = await begin();
     world.vault.update(KEK, version, { enabled: false });

@@ -61,6 +61,23 @@ describe('reconcileKek', () => {
     expect((await world.version(version)).provenAt).toEqual(world.clock.now());
   });
 
+  test('a version that was never proven is written only when it changes', async () => {
+    const world = makeWorld();
+    await world.begin(1);
+    const newest = world.vault.createVersion(KEK, { enabled: false });
+    await reconcile(world);
+    expect(await world.kek()).toMatchObject({
+      rotation: { state: 'blocked', newest, reason: 'KeyDisabled' },
+    });
+    const before = await world.stores.keks.read(KEK);
+    world.clock.advance(120);
+    await reconcile(world);
+    const etagOf = (stored: typeof before) =>
+      stored?.versions.find(({ value }) => value.version === newest)?.etag;
+    expect(etagOf(await world.stores.keks.read(KEK))).toBe(etagOf(before));
+    expect(await world.audited('kek.rotation')).toHaveLength(1);
+  });
+
   test('what is not held is counted, and no vault is asked', async () => {
     const world = makeWorld();
     await reconcile(world);
@@ -258,6 +275,21 @@ describe('several at once', () => {
     world.vault.update(KEK, version, { enabled: false });
     await Promise.all([answered, fresh, older]);
     expect((await world.version(version)).verdict).toBe('revoke');
+  });
+
+  test('an order that shares a look with old hints gets its look', async () => {
+    const world = makeWorld();
+    await world.begin(1);
+    world.clock.advance(60);
+    const before = world.vault.count('describe');
+    const order = { kek: KEK, cause: { kind: 'operator', by: 'anna' } } as const;
+    await Promise.all([
+      world.app.reconcileKek({ kek: KEK, cause: eventCause('a') }, world.clock.now()),
+      world.app.reconcileKek({ kek: KEK, cause: eventCause('b') }, new Date(0)),
+      world.app.reconcileKek(order, new Date(0)),
+      world.app.reconcileKek({ kek: KEK, cause: eventCause('c') }, null),
+    ]);
+    expect(world.vault.count('describe') - before).toBe(2);
   });
 
   test('a look that fails fails those that wait for it only where theirs fails too', async () => {

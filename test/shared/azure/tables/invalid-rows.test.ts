@@ -197,7 +197,7 @@ describe('rows of a KEK', () => {
       { census: '{"countedAt":"2026-11-24T00:00:00Z","versions":{},"notSettled":-1}' },
     ],
     ['a verdict is unknown', version, 'verdict', { verdict: 'maybe' }],
-    ['a reason is a server’s', version, 'reason', { reason: 'Draining' }],
+    ['a reason is a server’s', version, 'reason', { reason: 'SessionNotEndable' }],
     ['the attributes are not JSON', version, 'attributes', { attributes: 'null!' }],
     ['the canary is not base64url', version, 'canary', { canary: 'ä' }],
     ['the layout is newer', version, 'schema', { schema: 2 }],

@@ -190,7 +190,7 @@ describe('what is sent', () => {
       status: 307,
       headers: { Location: '/elsewhere' },
     }));
-    await probe();
+    expect(faultOf(await probe())).toMatchObject({ status: 307 });
     expect(requests).toHaveLength(1);
   });
 

@@ -1,0 +1,321 @@
+import { describe, expect, test } from 'vitest';
+import { keyUrl } from '../../../shared/domain/key-id.ts';
+import type { RegisterCommand } from '../../../shared/operations/register-server.ts';
+import { unwrapDek } from '../../../shared/operations/unwrap-dek.ts';
+import { storeUnavailable } from '../../fakes/memory-tables.ts';
+import { KEK, makeWorld, type World } from '../../fakes/world.ts';
+
+const begin = () => {
+  const world = makeWorld();
+  const version = world.vault.createVersion(KEK);
+  const register = (change: Partial<RegisterCommand> = {}) =>
+    world.app.registerServer(world.orderOf('db-1', change));
+  return { world, version, register };
+};
+const filed = (world: World) => [...world.escrow.filed.values()];
+
+describe('registerServer', () => {
+  test('makes a DEK that the vault unwraps, files it twice, and has the server looked at', async () => {
+    const { world, version, register } = begin();
+    const row = await register({ principalId: 'p', labels: { team: 'blue' } });
+    expect(row).toMatchObject({
+      serverId: 'db-1',
+      kek: KEK,
+      wrapped: { kekVersion: version, format: 'bound-1' },
+      provenAt: world.clock.now(),
+      pinned: false,
+      principalId: 'p',
+      labels: { team: 'blue' },
+      desired: 'granted',
+      applied: 'none',
+    });
+    expect(filed(world)).toEqual([row.wrapped]);
+    expect((await world.stores.index.find('db-1'))?.value).toEqual(KEK);
+    using dek = await unwrapDek(world.vault, KEK, 'db-1', row.wrapped);
+    expect(dek.id).toBe(row.wrapped.dekId);
+    expect(await world.audited('server.registered')).toMatchObject([
+      { servers: ['db-1'], versionAfter: version, detail: { dekId: dek.id, pinned: false } },
+    ]);
+    await world.queue.drain();
+    expect((await world.row('db-1')).applied).toBe('granted');
+  });
+
+  test('each server has a DEK of its own', async () => {
+    const { world, register } = begin();
+    const first = await register();
+    const second = await world.app.registerServer(world.orderOf('db-2'));
+    expect(second.wrapped.dekId).not.toBe(first.wrapped.dekId);
+  });
+
+  test('the same command again changes nothing', async () => {
+    const { world, register } = begin();
+    const first = await register();
+    const commits = world.stores.roundTrips('servers.commit');
+    expect(await register()).toEqual(first);
+    expect(world.stores.roundTrips('servers.commit')).toBe(commits);
+  });
+
+  test('what may change is changed: never the DEK, the key or the principal', async () => {
+    const { world, register } = begin();
+    const first = await register({ principalId: 'p' });
+    const second = await register({ keyLossPolicy: 'drain', labels: { a: 'b' }, principalId: 'q' });
+    expect(second).toEqual({ ...first, keyLossPolicy: 'drain', labels: { a: 'b' } });
+    expect(await world.row('db-1')).toEqual(second);
+    expect(await world.audited('server.registered')).toHaveLength(2);
+  });
+
+  test('where nothing is said of how long to drain, it is as the settings say', async () => {
+    const { world, register } = begin();
+    expect((await register({ drainSeconds: null })).drainSeconds).toBe(300);
+    expect((await register({ drainSeconds: 60 })).drainSeconds).toBe(60);
+    expect((await register({ drainSeconds: null })).drainSeconds).toBe(300);
+  });
+
+  test('a revoked server that is found at another place is closed there at once', async () => {
+    const { world, version, register } = begin();
+    const [before, after] = [world.postgres.addServer(), world.postgres.addServer()];
+    await register({ access: before.access });
+    await world.settle();
+    world.vault.update(KEK, version, { enabled: false });
+    await world.hint();
+    await world.queue.drain();
+    expect(before.takesConnections('app')).toBe(false);
+    await register({ access: after.access });
+    await world.queue.drain();
+    expect(after.takesConnections('app')).toBe(false);
+  });
+
+  test('a server that comes under a lost key is closed from the start', async () => {
+    const { world, version, register } = begin();
+    const { access } = world.postgres.addServer({ host: 'late.test' });
+    // The row becomes visible after the key was lost and everything about that was done.
+    let lost = false;
+    world.stores.onBeforeCommit(async (operation) => {
+      if (lost || operation !== 'servers.commit') return;
+      lost = true;
+      world.vault.update(KEK, version, { enabled: false });
+      await world.app.reconcileKek({ kek: KEK, cause: { kind: 'followUp', of: 'test' } }, null);
+      await world.queue.drain();
+    });
+    await register({ access });
+    await world.queue.drain();
+    expect(await world.row('db-1')).toMatchObject({ desired: 'revoked', applied: 'revoked' });
+  });
+});
+
+describe('refusals', () => {
+  test.each<[string, Partial<RegisterCommand>, string]>([
+    ['an id that is none', { serverId: 'DB 1' }, 'InvalidServer'],
+    ['a key id that is none', { keyId: 'https://alpha.vault.azure.net/secrets/x' }, 'InvalidKeyId'],
+    ['a vault of a stranger', { keyId: 'https://alpha.example.com/keys/fleet' }, 'InvalidKeyId'],
+  ])('%s', async (_, change, code) => {
+    const { world, register } = begin();
+    await expect(register(change)).rejects.toMatchObject({ code });
+    expect(world.vault.calls).toEqual([]);
+  });
+
+  test('an Entra token would go to a host that need not prove who it is', async () => {
+    const { world, register } = begin();
+    const { access } = world.postgres.addServer();
+    const loose = { ...access, tls: 'require' } as const;
+    await expect(register({ access: loose })).rejects.toMatchObject({ code: 'InvalidServer' });
+    const setting = { kind: 'setting', name: 'PGCMK_SECRET_DB' } as const;
+    expect((await register({ access: { ...loose, auth: setting } })).access).toMatchObject({
+      tls: 'require',
+    });
+  });
+
+  test('an id that is taken under another key', async () => {
+    const { world, register } = begin();
+    await register();
+    const other = { ...KEK, name: 'other' };
+    world.vault.createVersion(other);
+    await expect(register({ keyId: keyUrl(other) })).rejects.toMatchObject({ code: 'ServerIdTaken' });
+  });
+
+  test('an id that is taken under another key at the same moment', async () => {
+    const { world, register } = begin();
+    let taken = false;
+    world.stores.onBeforeCommit(async (operation) => {
+      if (taken || operation !== 'index.claim') return;
+      taken = true;
+      await world.stores.index.claim('db-1', { ...KEK, name: 'other' });
+    });
+    await expect(register()).rejects.toMatchObject({ code: 'ServerIdTaken' });
+    expect(filed(world)).toEqual([]);
+  });
+
+  test('a key without a usable version, with the reason', async () => {
+    const { world, version, register } = begin();
+    world.vault.update(KEK, version, { enabled: false });
+    await expect(register()).rejects.toMatchObject({
+      code: 'KekNotProven',
+      detail: { reason: 'KeyDisabled' },
+    });
+    expect(filed(world)).toEqual([]);
+  });
+
+  test('a key that is not there', async () => {
+    const { world } = begin();
+    const keyId = keyUrl({ ...KEK, name: 'none' });
+    await expect(world.app.registerServer(world.orderOf('db-1', { keyId }))).rejects.toMatchObject({
+      code: 'KekNotProven',
+      detail: { reason: 'KeyNotFound' },
+    });
+  });
+
+  test('a version that was proven and is not any more', async () => {
+    const { world, version, register } = begin();
+    await register();
+    world.clock.advance(61);
+    world.vault.update(KEK, version, { enabled: false });
+    await expect(world.app.registerServer(world.orderOf('db-2'))).rejects.toMatchObject({
+      code: 'KekNotProven',
+      detail: { reason: 'KeyDisabled' },
+    });
+  });
+
+  test('I-03: a wrapping that does not come back right is put nowhere', async () => {
+    const { world, version, register } = begin();
+    await register();
+    world.vault.corrupt(KEK, version);
+    await expect(world.app.registerServer(world.orderOf('db-2'))).rejects.toMatchObject({
+      code: 'DekBindingMismatch',
+    });
+    expect(filed(world)).toHaveLength(1);
+    expect(await world.rows()).toHaveLength(1);
+  });
+
+  test('a store that fails is no conflict', async () => {
+    const { world, register } = begin();
+    for (const operation of ['keks.commit', 'index.claim', 'servers.commit'] as const) {
+      world.stores.failNext(operation, 'before');
+      await expect(register()).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    }
+    expect((await register()).serverId).toBe('db-1');
+  });
+});
+
+describe('pinned to a version', () => {
+  test('is wrapped under that version and never moved by itself', async () => {
+    const { world, version } = begin();
+    world.clock.advance(60);
+    const newer = world.vault.createVersion(KEK);
+    const row = await world.app.registerServer(world.orderOf('db-1', { keyId: keyUrl(KEK, version) }));
+    expect(row).toMatchObject({ pinned: true, wrapped: { kekVersion: version } });
+    await world.runFor(120);
+    expect((await world.row('db-1')).wrapped.kekVersion).toBe(version);
+    expect((await world.kek()).target).toBe(newer);
+  });
+
+  test('the version is watched from then on, also one that was not in use', async () => {
+    const { world, version, register } = begin();
+    await register();
+    world.clock.advance(60);
+    const newer = world.vault.createVersion(KEK);
+    await world.hint();
+    await world.queue.drain();
+    await world.settle();
+    expect((await world.version(version)).inUse).toBe(false);
+    await world.app.registerServer(world.orderOf('db-2', { keyId: keyUrl(KEK, version) }));
+    expect((await world.version(version)).inUse).toBe(true);
+    const unwraps = world.vault.count('unwrap');
+    await world.app.registerServer(world.orderOf('db-3', { keyId: keyUrl(KEK, version) }));
+    expect(world.vault.count('unwrap')).toBe(unwraps + 1);
+    expect(newer).not.toBe(version);
+  });
+
+  test('a version that was lost while nobody was on it comes back when it is asked for', async () => {
+    const { world, version, register } = begin();
+    await register();
+    world.vault.update(KEK, version, { enabled: false });
+    await world.hint();
+    await world.queue.drain();
+    world.vault.update(KEK, version, { enabled: true });
+    await world.changeVersion(version, { inUse: false });
+    world.vault.createVersion(KEK);
+    await world.changeKek({ target: null });
+    const pinned = world.orderOf('db-2', { keyId: keyUrl(KEK, version) });
+    await expect(world.app.registerServer(pinned)).rejects.toMatchObject({ code: 'KekNotProven' });
+    await world.queue.drainFor(3);
+    expect((await world.app.registerServer(pinned)).wrapped.kekVersion).toBe(version);
+  });
+
+  test('a version without a canary is asked with none, and refused', async () => {
+    const { world, version, register } = begin();
+    await register();
+    world.clock.advance(61);
+    await world.changeVersion(version, { canary: null });
+    await expect(world.app.registerServer(world.orderOf('db-2'))).rejects.toMatchObject({
+      code: 'KekNotProven',
+      detail: { reason: 'UnexpectedAnswer' },
+    });
+  });
+});
+
+describe('cut short', () => {
+  const steps: readonly [string, (world: World) => void][] = [
+    ['holding the KEK', (world) => world.stores.failNext('keks.commit', 'before')],
+    ['holding the KEK, the answer lost', (world) => world.stores.failNext('keks.commit', 'after')],
+    ['claiming the id', (world) => world.stores.failNext('index.claim', 'before')],
+    ['claiming the id, the answer lost', (world) => world.stores.failNext('index.claim', 'after')],
+    ['filing', (world) => world.escrow.failNext(storeUnavailable('escrow'), 'before')],
+    ['filing, the answer lost', (world) => world.escrow.failNext(storeUnavailable('escrow'), 'after')],
+    ['inserting the row', (world) => world.stores.failNext('servers.commit', 'before')],
+    ['inserting the row, the answer lost', (world) => world.stores.failNext('servers.commit', 'after')],
+    ['asking for access', (world) => world.queue.failNext('server-access', storeUnavailable('queue'))],
+    ['asking for a rewrap', (world) => world.queue.failNext('rewrap-deks', storeUnavailable('queue'))],
+  ];
+  test.each(steps)('I-03: at %s, and repeated: one DEK only, and the server is served', async (_, cut) => {
+    const { world, register } = begin();
+    cut(world);
+    await expect(register()).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    const before = filed(world);
+    const row = await register();
+    await world.queue.drain();
+    expect(filed(world)).toEqual([row.wrapped]);
+    expect(before.every((wrapped) => wrapped.dekId === row.wrapped.dekId)).toBe(true);
+    expect(await world.row('db-1')).toMatchObject({
+      applied: 'granted',
+      wrapped: { dekId: row.wrapped.dekId },
+    });
+    using dek = await unwrapDek(world.vault, KEK, 'db-1', (await world.row('db-1')).wrapped);
+    expect(dek.id).toBe(row.wrapped.dekId);
+  });
+
+  test('I-03: two registrations of one server at once make one DEK only', async () => {
+    const { world } = begin();
+    const other = world.startInstance();
+    const command = world.orderOf('db-1');
+    const [a, b] = await Promise.all([world.app.registerServer(command), other.registerServer(command)]);
+    expect(a.wrapped).toEqual(b.wrapped);
+    expect(filed(world)).toEqual([a.wrapped]);
+    expect((await world.row('db-1')).wrapped).toEqual(a.wrapped);
+  });
+
+  test('a wrapping that was filed long ago is taken up, and proven again at leisure', async () => {
+    const { world, register } = begin();
+    world.stores.failNext('servers.commit', 'before');
+    await expect(register()).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    expect((await register()).provenAt).toBeNull();
+    await world.runFor(900);
+    expect((await world.row('db-1')).provenAt).not.toBeNull();
+  });
+
+  test('a server that vanishes while it is read: the row that was made, or that it is gone', async () => {
+    const { world, register } = begin();
+    const { read } = world.stores.servers;
+    world.stores.servers.read = () => Promise.resolve(undefined);
+    expect((await register()).serverId).toBe('db-1');
+    let reads = 0;
+    world.stores.servers.read = (kek, id) => {
+      reads += 1;
+      return reads > 1 ? Promise.resolve(undefined) : read(kek, id);
+    };
+    await expect(register()).rejects.toMatchObject({ code: 'ServerNotFound' });
+    world.stores.servers.read = read;
+    world.stores.keks.read = () => Promise.resolve(undefined);
+    expect((await register()).serverId).toBe('db-1');
+    expect(world.queue.sent.at(-1)?.message).toMatchObject({ epoch: 0, from: 'db-1' });
+  });
+});
