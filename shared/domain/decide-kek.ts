@@ -66,7 +66,12 @@ const rulesOf = (snapshot: KekSnapshot, rules: KekRules): StatusRules => ({
 export function turnsSuspect(snapshot: KekSnapshot, observation: KekObservation): boolean {
   return observation.versions.some((observed) => {
     const state = findVersion(snapshot, observed.version);
-    if (state === undefined || state.verdict !== 'serve' || state.run?.class === 'suspect') return false;
+    if (
+      state === undefined ||
+      state.verdict !== 'serve' ||
+      (state.run !== null && state.run.class !== 'good')
+    )
+      return false;
     const context = {
       vaultNow: observation.vaultNow,
       seenDeleted: state.seenDeleted,
@@ -96,7 +101,9 @@ export function decideKek(
   const pairs = after.map((state, index) => ({ before: before[index] ?? state, after: state }));
 
   const target = chooseTarget(snapshot.kek.target, observation.newest, after);
-  const verdicts = pairs.filter((pair) => pair.before.verdict !== pair.after.verdict);
+  const verdicts = pairs.filter(
+    ({ before, after }) => before.verdict !== after.verdict || before.verdictReason !== after.verdictReason,
+  );
   const moved = target !== snapshot.kek.target;
   const epoch = snapshot.kek.epoch + (verdicts.length > 0 || moved ? 1 : 0);
   const rotation = nextRotation(snapshot.kek, target, observation.newest, after, context.now);
@@ -143,7 +150,7 @@ function nextRotation(
 ): Rotation {
   if (target !== kek.target)
     return kek.target === null ? { state: 'idle' } : { state: 'running', startedAt: now };
-  if (kek.rotation.state === 'running') return kek.rotation;
+  if (kek.rotation.state === 'running' || newest === null) return kek.rotation;
   const blocker = newest === target ? undefined : versions.find((state) => state.version === newest);
   if (blocker !== undefined && blocker.reason !== null) {
     const same = kek.rotation.state === 'blocked' && kek.rotation.reason === blocker.reason;
@@ -179,9 +186,9 @@ const versionEvent = (
 function verdictTransition(kek: KekState, { before, after }: Pair, now: Date): Transition {
   const { version, verdictReason: reason } = after;
   const type = after.verdict === 'revoke' ? 'PgCmk.KeyUnusable' : 'PgCmk.KeyUsable';
-  // The first look at a version that no server is on is news to nobody.
+  // The first look at a version that no server is on is news to nobody, nor is another reason for the same verdict.
   const event =
-    before.verdict === 'unproven' && !after.inUse
+    before.verdict === after.verdict || (before.verdict === 'unproven' && !after.inUse)
       ? null
       : versionEvent(type, kek, version, now, { keyId: keyUrl(kek.kek, version), reason });
   return { action: 'kek.verdict', versionBefore: version, versionAfter: version, reason, event };
@@ -192,7 +199,7 @@ function nearExpiryTransition(kek: KekState, { before, after }: Pair, now: Date)
   if (days === null || (before.warnedDays !== null && days >= before.warnedDays)) return [];
   const expiresOn = after.attributes?.expiresOn ?? null;
   const base = versionEvent('PgCmk.KeyNearExpiry', kek, after.version, now, { days, expiresOn });
-  const event = { ...base, id: `${base.subject}:expires-in-${days}d` };
+  const event = { ...base, id: `${base.subject}:${expiresOn?.toISOString()}:expires-in-${days}d` };
   const reason = `expires within ${days} days`;
   return [
     { action: 'kek.nearExpiry', versionBefore: after.version, versionAfter: after.version, reason, event },
@@ -216,6 +223,7 @@ function targetTransition(before: KekState, after: KekState, now: Date): Transit
 function rotationTransition(before: KekState, after: KekState, now: Date): readonly Transition[] {
   if (after.rotation.state !== 'blocked' || before.rotation === after.rotation) return [];
   const { newest, reason } = after.rotation;
-  const event = versionEvent('PgCmk.RotationBlocked', after, newest, now, { reason, target: after.target });
+  const base = versionEvent('PgCmk.RotationBlocked', after, newest, now, { reason, target: after.target });
+  const event = { ...base, id: `${base.id}:${reason}` };
   return [{ action: 'kek.rotation', versionBefore: after.target, versionAfter: newest, reason, event }];
 }

@@ -1,6 +1,6 @@
 // What a server's row should say and what should be done about it, given its KEK. Pure.
 import { findVersion, type KekSnapshot } from './kek.ts';
-import { isProven } from './key-status.ts';
+import { isProven, type VersionState } from './key-status.ts';
 import type { Reason } from './reason.ts';
 import { mayAttempt } from './retry.ts';
 import { isApplied, type ServerRow } from './server.ts';
@@ -10,18 +10,23 @@ export interface AccessDecision {
   readonly reason: Reason | null;
 }
 
-/** Whether the rotation moves this server by itself. */
-const follows = (row: ServerRow, snapshot: KekSnapshot): boolean =>
-  !row.pinned &&
-  !row.incoming &&
-  snapshot.kek.target !== null &&
-  row.wrapped.kekVersion !== snapshot.kek.target;
+/** The newer version that the rotation moves this server to by itself; undefined where it stays. */
+function targetOf(row: ServerRow, snapshot: KekSnapshot): VersionState | undefined {
+  const target = findVersion(snapshot, snapshot.kek.target);
+  if (row.pinned || row.incoming || target === undefined || target.version === row.wrapped.kekVersion)
+    return undefined;
+  const createdOn = findVersion(snapshot, row.wrapped.kekVersion)?.attributes?.createdOn;
+  const isOlder =
+    createdOn !== undefined && target.attributes !== null && target.attributes.createdOn < createdOn;
+  return isOlder ? undefined : target;
+}
 
 /**
  * The access that a server should have now.
  *
  * The status that counts is that of the version its own wrapping names: a server that was rewrapped away from a
- * disabled version keeps its access. An expired version revokes only a server that can't be moved to a newer one.
+ * disabled version keeps its access. An expired version revokes only a server that can't be moved to a newer one; one that was revoked already
+ * is opened when it has been moved, never before.
  */
 export function decideAccess(row: ServerRow, snapshot: KekSnapshot): AccessDecision {
   if (row.hold !== null || snapshot.kek.hold !== null) return { desired: 'revoked', reason: 'OperatorHold' };
@@ -29,8 +34,9 @@ export function decideAccess(row: ServerRow, snapshot: KekSnapshot): AccessDecis
   if (version === undefined || version.verdict === 'unproven')
     return { desired: row.desired, reason: 'KeyNotProven' };
   if (version.verdict === 'serve') return { desired: 'granted', reason: null };
-  const moves = follows(row, snapshot) && isProven(findVersion(snapshot, snapshot.kek.target));
-  if (version.verdictReason === 'KeyExpired' && moves) return { desired: 'granted', reason: 'KeyExpired' };
+  // The target serves, though it may just now not be asked: "could not ask" is never "revoked".
+  const stays = row.desired === 'granted' && targetOf(row, snapshot)?.verdict === 'serve';
+  if (version.verdictReason === 'KeyExpired' && stays) return { desired: 'granted', reason: 'KeyExpired' };
   const desired = row.keyLossPolicy === 'alertOnly' ? 'granted' : 'revoked';
   return { desired, reason: version.verdictReason };
 }
@@ -111,13 +117,8 @@ export function decideRewrap(
   const unwraps =
     current !== undefined && (current.verdict !== 'revoke' || isOnlyOutOfDate(current.verdictReason));
   if (!unwraps) return { kind: 'none' };
-  const target = findVersion(snapshot, snapshot.kek.target);
-  if (
-    target !== undefined &&
-    isProven(target) &&
-    follows(row, snapshot) &&
-    !snapshot.kek.policy.rewrapPaused
-  ) {
+  const target = targetOf(row, snapshot);
+  if (target !== undefined && isProven(target) && !snapshot.kek.policy.rewrapPaused) {
     return { kind: 'rewrap', target: target.version };
   }
   const old = now.getTime() - row.wrappedAt.getTime() >= proveAfterSeconds * 1000;

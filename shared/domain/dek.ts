@@ -12,6 +12,7 @@ export const DEK_BYTES = 32;
  */
 export class Dek implements Disposable {
   readonly #bytes: Uint8Array;
+  #disposed = false;
 
   /** @throws CmkError WrappedDekMalformed unless `bytes` are 32 bytes; they are zeroed then too. */
   constructor(bytes: Uint8Array) {
@@ -24,8 +25,9 @@ export class Dek implements Disposable {
     this.#bytes = bytes;
   }
 
-  /** Runs `use` on the bytes themselves; they must not be kept. */
+  /** Runs `use` on the bytes themselves; they must not be kept. @throws TypeError once the DEK is disposed of */
   read<T>(use: (bytes: Uint8Array) => T): T {
+    if (this.#disposed) throw new TypeError('the DEK was used after its scope');
     return use(this.#bytes);
   }
 
@@ -51,6 +53,7 @@ export class Dek implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#disposed = true;
     this.#bytes.fill(0);
   }
 }

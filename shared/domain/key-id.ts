@@ -38,7 +38,7 @@ export function parseKeyUrl(text: string): KeyUrl {
 
 /** @throws CmkError InvalidKeyId */
 export function parseKekId(vault: string, name: string): KekId {
-  const kek = { vault: vault.trim().toLowerCase(), name: name.trim().toLowerCase() };
+  const kek = { vault: vault.trim().toLowerCase().replace(/:443$/, ''), name: name.trim().toLowerCase() };
   if (!HOST.test(kek.vault)) throw fault(vault, 'the vault host has characters no host has');
   if (!NAME.test(kek.name)) throw fault(name, 'a key name is 1 to 127 letters, digits and dashes');
   return kek;

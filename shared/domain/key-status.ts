@@ -47,8 +47,12 @@ export interface VersionState {
   readonly verdict: Verdict;
   readonly verdictReason: KeyReason | null;
   readonly verdictSince: Date;
-  /** A run of like answers that isn't a verdict yet. */
-  readonly run: { readonly class: 'good' | 'suspect'; readonly since: Date; readonly answers: number } | null;
+  /** A run of like answers that isn't a verdict yet; `missing`: the vault's name doesn't resolve, which takes longer. */
+  readonly run: {
+    readonly class: 'good' | 'suspect' | 'missing';
+    readonly since: Date;
+    readonly answers: number;
+  } | null;
   readonly transientSince: Date | null;
   readonly seenDeleted: boolean;
   readonly attributes: VersionAttributes | null;
@@ -166,7 +170,8 @@ export function advanceVersion(
     readonly held: boolean;
   },
 ): VersionState {
-  const found = classifyObservation(observation, {
+  const seen = { ...observation, attributes: observation.attributes ?? rememberDates(state.attributes) };
+  const found = classifyObservation(seen, {
     vaultNow: context.vaultNow,
     seenDeleted: state.seenDeleted,
     expiredKeyPolicy: context.rules.expiredKeyPolicy,
@@ -207,7 +212,11 @@ function withVerdict(
   return { ...state, verdict, verdictReason: reason, verdictSince: now };
 }
 
-function extendRun(state: VersionState, kind: 'good' | 'suspect', now: Date) {
+/** Attributes that couldn't be read are those on record; whether it is enabled, the unwrap tells. */
+const rememberDates = (attributes: VersionAttributes | null): VersionAttributes | null =>
+  attributes === null ? null : { ...attributes, enabled: true };
+
+function extendRun(state: VersionState, kind: 'good' | 'suspect' | 'missing', now: Date) {
   return state.run?.class === kind
     ? { ...state.run, answers: state.run.answers + 1 }
     : ({ class: kind, since: now, answers: 1 } as const);
@@ -229,9 +238,8 @@ function advanceSuspect(
 ): VersionState {
   if (state.verdict === 'revoke')
     return { ...withVerdict(state, 'revoke', state.reason, context.now), run: null };
-  const run = extendRun(state, 'suspect', context.now);
-  const wait =
-    state.reason === 'VaultNotFound' ? VAULT_NOT_FOUND_SECONDS : context.rules.confirmSuspectSeconds;
+  const run = extendRun(state, state.reason === 'VaultNotFound' ? 'missing' : 'suspect', context.now);
+  const wait = run.class === 'missing' ? VAULT_NOT_FOUND_SECONDS : context.rules.confirmSuspectSeconds;
   const confirmed = run.answers >= SUSPECT_ANSWERS && secondsBetween(run.since, context.now) >= wait;
   if (!confirmed || context.held) return { ...state, run };
   return { ...withVerdict(state, 'revoke', state.reason, context.now), run: null };
@@ -239,7 +247,7 @@ function advanceSuspect(
 
 function advanceTransient(state: VersionState, now: Date, rules: StatusRules): VersionState {
   // A run of suspect answers is neither extended nor broken by not being able to ask; a run of good ones is broken.
-  const kept = state.run?.class === 'suspect' ? state : { ...state, run: null };
+  const kept = state.run?.class === 'good' ? { ...state, run: null } : state;
   const degraded = isTransientTooLong(kept.transientSince, now, rules);
   return degraded && rules.transientBuffer === 'revoke' && kept.verdict === 'serve'
     ? { ...withVerdict(kept, 'revoke', kept.reason, now), degraded }

@@ -76,7 +76,11 @@ function classifyStatus(
   context: { readonly deleted: DeletedAnswer; readonly seenDeleted: boolean },
 ): FaultFinding {
   if (status === 401) return { class: 'transient', reason: 'IdentityUnavailable' };
-  if (status === 403) return (innerCode === null ? undefined : FORBIDDEN[innerCode]) ?? unexpected;
+  if (status === 403)
+    return (
+      (innerCode !== null && Object.hasOwn(FORBIDDEN, innerCode) ? FORBIDDEN[innerCode] : undefined) ??
+      unexpected
+    );
   if (status === 404) {
     if (context.deleted === 'deleted') return { class: 'definitive', reason: 'KeySoftDeleted' };
     if (context.deleted === 'absent' && context.seenDeleted)

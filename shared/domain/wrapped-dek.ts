@@ -56,7 +56,8 @@ export function openWrapping(
       );
     }
     if (wrapped.format === 'bound-1') assertBinding(plaintext.subarray(DEK_BYTES), serverId);
-    const dek = new Dek(plaintext.slice(0, DEK_BYTES));
+    // A copy also where `plaintext` is a Buffer, whose slice would share what is zeroed below.
+    const dek = new Dek(Uint8Array.from(plaintext.subarray(0, DEK_BYTES)));
     if (dek.hasId(wrapped.dekId)) return dek;
     dek[Symbol.dispose]();
     throw new CmkError(

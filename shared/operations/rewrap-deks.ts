@@ -139,8 +139,12 @@ async function rewrapPage(
   for (let index = 0; index < outcomes.length; index += BATCH_SERVERS) {
     await commitBatch(deps, message, snapshot, outcomes.slice(index, index + BATCH_SERVERS));
   }
+  const moved = outcomes.filter((outcome) => outcome.kind === 'rewrapped');
+  // Their access followed from the version that they have left; a crash before this line leaves it to the sweep.
+  const waiting = moved.some(({ stored }) => stored.value.desiredReason !== null);
+  if (waiting) await queue.enqueueAccess([{ ...message, epoch: snapshot.kek.epoch, attempt: null }]);
   if (stop !== null) await endRange(deps, kek, cause, stop);
-  return outcomes.filter((outcome) => outcome.kind === 'rewrapped').length;
+  return moved.length;
 }
 
 /** Faults of the key or the vault, not of one server's wrapping. */

@@ -117,7 +117,6 @@ export function makeWorld(options: WorldOptions = {}) {
       random,
       keyVaultDnsSuffixes: ['vault.azure.net'],
       drainSeconds: 900,
-      drainSeconds: 900,
     });
     const costOf = () => options.probeCost ?? 0.0001;
     const publisher = options.publishes === false ? null : topic;

@@ -82,7 +82,9 @@ const versionColumns = z.object({
   verdict: z.enum(['unproven', 'serve', 'revoke']),
   verdictReason: orNone(keyReason),
   verdictSince: instant,
-  run: json(kept({ class: z.enum(['good', 'suspect']), since: instant, answers: count }).nullable()),
+  run: json(
+    kept({ class: z.enum(['good', 'suspect', 'missing']), since: instant, answers: count }).nullable(),
+  ),
   transientSince: orNone(instant),
   seenDeleted: z.boolean(),
   attributes: json(

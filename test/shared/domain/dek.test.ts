@@ -47,8 +47,7 @@ describe('Dek (I-07)', () => {
     expect(dek.read((bytes) => bytes.length)).toBe(32);
   });
 
-  // BUG (hardening): a DEK used after its scope reads as 32 zeros, which could then be wrapped for a server.
-  test.fails('I-07: a DEK can’t be read after its scope', () => {
+  test('I-07: a DEK can’t be read after its scope', () => {
     const dek = new Dek(bytesOf(7));
     dek[Symbol.dispose]();
     expect(() => dek.read((bytes) => bytes[0])).toThrow();

@@ -40,8 +40,7 @@ describe('openWrapping', () => {
     expect(plaintext).toEqual(bare(0));
   });
 
-  // BUG: Buffer's slice is a view, so the DEK that is given back is zeroed together with the plaintext.
-  test.fails.each(['bound-1', 'bare-0'] as const)('gives back the DEK out of a Buffer, %s', (format) => {
+  test.each(['bound-1', 'bare-0'] as const)('gives back the DEK out of a Buffer, %s', (format) => {
     using dek = dekOf(7);
     const plaintext = Buffer.from(format === 'bound-1' ? bindDek(dek, 'pg-1') : bare(7));
     using opened = openWrapping(plaintext, { format, dekId }, 'pg-1');

@@ -65,10 +65,10 @@ describe('registerServer', () => {
   });
 
   test('where nothing is said of how long to drain, it is as the settings say', async () => {
-    const { world, register } = begin();
-    expect((await register({ drainSeconds: null })).drainSeconds).toBe(300);
+    const { register } = begin();
+    expect((await register({ drainSeconds: null })).drainSeconds).toBe(900);
     expect((await register({ drainSeconds: 60 })).drainSeconds).toBe(60);
-    expect((await register({ drainSeconds: null })).drainSeconds).toBe(300);
+    expect((await register({ drainSeconds: null })).drainSeconds).toBe(900);
   });
 
   test('a revoked server that is found at another place is closed there at once', async () => {
