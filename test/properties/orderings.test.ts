@@ -130,8 +130,8 @@ class System {
   }
 
   /**
-   * A server that was closed is open again only if the version that its wrapping names was usable at some time since
-   * it was closed, and the app has not written down that it is lost.
+   * A server that was closed is open again only if the version that its wrapping names, or the one that it is moved
+   * to, was usable at some time since it was closed, and the app has not written down that it is lost.
    */
   async watch(): Promise<void> {
     this.look();
@@ -145,12 +145,12 @@ class System {
       }
       if (closedAt === undefined) continue;
       this.#closedAt.delete(id);
-      const key = this.keys.find((one) => one.kek === kek);
-      const version = key?.versions.find((one) => one.id === row.wrapped.kekVersion);
-      expect(
-        version?.usableAt ?? 0,
-        `${id} was reopened under a key that was not usable`,
-      ).toBeGreaterThanOrEqual(closedAt);
+      const versions = this.keys.find((one) => one.kek === kek)?.versions ?? [];
+      const own = versions.findIndex((one) => one.id === row.wrapped.kekVersion);
+      // A server under an expired version comes back as soon as a newer one works: it is on its way there.
+      const ways = row.desiredReason === 'KeyExpired' ? versions.slice(own) : versions.slice(own, own + 1);
+      const usableAt = Math.max(...ways.map((one) => one.usableAt));
+      expect(usableAt, `${id} was reopened under a key that was not usable`).toBeGreaterThanOrEqual(closedAt);
       expect(row.desired, `${id} was reopened though its row says revoked`).toBe('granted');
     }
   }
@@ -227,7 +227,9 @@ type Act = (system: System) => void | Promise<void>;
 interface Step {
   readonly label: string;
   readonly act: Act;
+  readonly [fc.toStringMethod]: () => string;
 }
+const step = (label: string, act: Act): Step => ({ label, act, [fc.toStringMethod]: () => label });
 
 const keyIndex = fc.nat(KEKS.length - 1);
 const versionIndex = fc.nat(3);
@@ -235,13 +237,12 @@ const onKey = (
   label: string,
   act: (system: System, key: KeyModel, version: number) => void,
 ): fc.Arbitrary<Step> =>
-  fc.tuple(keyIndex, versionIndex).map(([index, version]) => ({
-    label: `${label}(k${index}, v${version})`,
-    act: (system) => {
+  fc.tuple(keyIndex, versionIndex).map(([index, version]) =>
+    step(`${label}(k${index}, v${version})`, (system) => {
       const key = system.keys[index];
       if (key !== undefined) act(system, key, version);
-    },
-  }));
+    }),
+  );
 
 const changes = [
   onKey('rotate', (system, key) => system.rotate(key)),
@@ -415,7 +416,6 @@ class Do implements fc.AsyncCommand<Model, System> {
   }
 }
 
-const step = (label: string, act: Act): Step => ({ label, act });
 const working = [
   fc.integer({ min: 1, max: 8 }).map((count) =>
     step(`deliver(${count})`, async ({ world }) => {

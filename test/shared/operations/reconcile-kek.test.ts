@@ -177,7 +177,8 @@ describe('several at once', () => {
     });
     await reconcile(world);
     off();
-    expect((await world.version(version)).verdict).toBe('revoke');
+    expect(await world.version(version)).toMatchObject({ verdict: 'revoke', status: 'unusable', run: null });
+    expect(world.queue.waiting('reconcile-keks')).toEqual([]);
     await world.queue.drain();
     expect(world.isOpen('s001')).toBe(false);
   });

@@ -335,6 +335,18 @@ describe('others at the same rows', () => {
     expect(await world.history('s001')).toHaveLength(1);
   });
 
+  test('I-10: a proof of a wrapping that was replaced meanwhile proves nothing of the new one', async () => {
+    const { world, second, rewrap } = await beginRotation(1);
+    await setPolicy(world, { rewrapPaused: true });
+    await world.changeRow('s001', { provenAt: null, wrappedAt: new Date(0) });
+    meanwhile(world, async () => {
+      const { wrapped } = await world.row('s001');
+      await world.changeRow('s001', { wrapped: { ...wrapped, kekVersion: second, ciphertext: 'AAAA' } });
+    });
+    await rewrap();
+    expect((await world.row('s001')).provenAt).toBeNull();
+  });
+
   test('a server that must not move any more, or is gone, is left; a proof and a failure are noted all the same', async () => {
     const { world, first, second, rewrap } = await beginRotation(4);
     await spoilWrapping(world, 's002');
