@@ -92,7 +92,7 @@ async function measure(servers: number): Promise<Result> {
   const stack = await startStack({
     times: { probeSeconds: 10, sweepSeconds: 30, confirmSuspectSeconds: 60 },
     vaults: ['payments'],
-    secrets: {},
+    settings: {},
     onHostLog: () => undefined,
   });
   try {

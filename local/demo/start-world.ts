@@ -17,7 +17,7 @@ import { startLiveClient } from '../stack/live-client.ts';
 import { type StackOptions, startStack } from '../stack/start-stack.ts';
 import { KEY_NAME, type RealServer, type World } from './world.ts';
 
-export interface WorldOptions extends Omit<StackOptions, 'vaults' | 'secrets'> {
+export interface WorldOptions extends Omit<StackOptions, 'vaults' | 'settings'> {
   /** Servers under each KEK, the real ones among those of the first; at least 3. */
   readonly servers: number;
   readonly onProgress?: (what: string) => void;
@@ -42,7 +42,7 @@ export async function startWorld(options: WorldOptions): Promise<StartedWorld> {
     const stack = await startStack({
       ...options,
       vaults: ['payments', 'ledger'],
-      secrets: { [PASSWORD_SETTING]: appPassword },
+      settings: { [PASSWORD_SETTING]: appPassword },
     });
     stops.push(stack.stop);
     const keks = ['payments', 'ledger'].map((name) => {

@@ -25,7 +25,8 @@ export interface StackOptions {
   readonly times: StackTimes;
   /** Names of the vaults. */
   readonly vaults: readonly string[];
-  readonly secrets: Readonly<Record<string, string>>;
+  /** More settings of the app, its servers' secrets among them. */
+  readonly settings: Readonly<Record<string, string>>;
   readonly controlPort?: number;
   readonly hostPort?: number;
   /** How long a message stays out of sight after the host that took it was killed. Azure: 600. */
@@ -122,7 +123,7 @@ async function start(
     PGCMK_INSPECT_REVOKED_SECONDS: String(Math.max(LEAST_INSPECT_SECONDS, times.sweepSeconds)),
     PGCMK_EVENT_TOPIC_ENDPOINT: eventGrid.topicEndpoint,
     PGCMK_POSTGRES_CA_FILE: caFile,
-    ...options.secrets,
+    ...options.settings,
   };
   const env = { ...settings, ...identity.env, NODE_EXTRA_CA_CERTS: caFile };
   // The credential of the real SDK reads these from the environment of its process.

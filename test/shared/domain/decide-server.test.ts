@@ -7,7 +7,7 @@ import {
 } from '../../../shared/domain/decide-server.ts';
 import { DEFAULT_POLICY } from '../../../shared/domain/kek.ts';
 import { makeVersionState } from '../../../shared/domain/key-status.ts';
-import type { ServerRow } from '../../../shared/domain/server.ts';
+import { deriveServerState, type ServerRow } from '../../../shared/domain/server.ts';
 import { at, HOLD, revoked, serverOf, serving, snapshotOf, T0, V1, V2, V3, wrappedUnder } from './states.ts';
 
 const unproven = (version: string) => makeVersionState(version, T0);
@@ -143,6 +143,28 @@ describe('decideAccess', () => {
   test('an older target is no way out for a server of an expired version', () => {
     const row = serverOf({ wrapped: wrappedUnder(V2) });
     expect(decideAccess(row, snapshotOf([serving(V1), expired(V2)], { target: V1 })).desired).toBe('revoked');
+  });
+});
+
+describe('an order that overtakes one which was not seen through', () => {
+  const postgres = serverOf({ inspectedAt: at(0) });
+  const periods = { grantedSeconds: 300, revokedSeconds: 60 };
+  const flip = (row: typeof postgres, desired: 'granted' | 'revoked') =>
+    withDecision(row, { desired, reason: desired === 'revoked' ? 'KeyDisabled' : null }, at(10));
+
+  test('I-04: a restore is applied at once, since databases may have been closed already', () => {
+    const row = flip(flip({ ...postgres, applied: 'granted' }, 'revoked'), 'granted');
+    expect(row.applied).toBe('granted');
+    expect(decideAccessWork(row, at(11), periods, null)).toBe('restore');
+    expect(deriveServerState(row, serving(V1)).state).toBe('Restoring');
+  });
+
+  test('I-05: a revoke is applied at once, since databases may have been reopened already', () => {
+    const closed = { ...flip({ ...postgres, applied: 'revoked' }, 'revoked'), inspectedAt: at(5) };
+    const row = flip(flip(closed, 'granted'), 'revoked');
+    expect(row.applied).toBe('revoked');
+    expect(decideAccessWork(row, at(11), periods, null)).toBe('revoke');
+    expect(deriveServerState(row, serving(V1)).state).toBe('Revoking');
   });
 });
 
