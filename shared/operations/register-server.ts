@@ -1,6 +1,5 @@
 // Registers a server: makes its DEK once, files the wrapping in a second place, and indexes it (design 9).
 import type { AuditRecord } from '../domain/audit.ts';
-import { DEK_BYTES, Dek } from '../domain/dek.ts';
 import { CmkError, isCmkError } from '../domain/errors.ts';
 import { findVersion, makeKekState } from '../domain/kek.ts';
 import { isAllowedVault, isSameKek, type KekId, keyUrl, parseKeyUrl } from '../domain/key-id.ts';
@@ -8,18 +7,16 @@ import { isProven, makeVersionState, type VersionState } from '../domain/key-sta
 import { REMEDIES } from '../domain/reason.ts';
 import { parseServerId, type ServerRow } from '../domain/server.ts';
 import type { AccessSpec, KeyLossPolicy } from '../domain/server-spec.ts';
-import { bindDek, WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
+import type { WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Escrow } from '../ports/escrow.ts';
 import type { KekStore } from '../ports/kek-store.ts';
-import type { KeyVault, LocalWrap } from '../ports/key-vault.ts';
-import type { Clock, Random } from '../ports/runtime.ts';
+import type { Clock } from '../ports/runtime.ts';
 import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
+import { type MakeWrappingDeps, makeWrapping } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
 import type { ReconcileKek } from './reconcile-kek.ts';
 import { toSnapshot } from './snapshot.ts';
-import type { TargetProofs } from './target-proofs.ts';
-import { unwrapDek } from './unwrap-dek.ts';
 
 export interface RegisterCommand {
   readonly serverId: string;
@@ -34,18 +31,14 @@ export interface RegisterCommand {
   readonly by: string;
 }
 
-export interface RegisterDeps {
+export interface RegisterDeps extends MakeWrappingDeps {
   readonly keks: KekStore;
   readonly servers: ServerStore;
   readonly index: ServerIndex;
   readonly escrow: Escrow;
   readonly queue: WorkQueue;
-  readonly vault: KeyVault;
-  readonly localWrap: LocalWrap;
-  readonly proofs: TargetProofs;
   readonly reconcileKek: ReconcileKek;
   readonly clock: Clock;
-  readonly random: Random;
   readonly keyVaultDnsSuffixes: readonly string[];
   /** For commands that name none. */
   readonly drainSeconds: number;
@@ -166,42 +159,6 @@ async function holdKek(deps: RegisterDeps, kek: KekId, pin: string | null): Prom
       outbox: null,
     });
   });
-}
-
-/** A new DEK, wrapped and proven by the vault before it is put anywhere. */
-async function makeWrapping(
-  deps: RegisterDeps,
-  kek: KekId,
-  serverId: string,
-  version: VersionState,
-): Promise<WrappedDek> {
-  const proof = await deps.proofs.prove(kek, version.version, version.canary ?? '');
-  if (!proof.proven) {
-    throw new CmkError(
-      'KekNotProven',
-      `no DEK can be wrapped under ${keyUrl(kek, version.version)}: ${proof.reason}`,
-      {
-        remedy: REMEDIES[proof.reason],
-        detail: { reason: proof.reason },
-      },
-    );
-  }
-  using dek = new Dek(deps.random.bytes(DEK_BYTES));
-  const plaintext = bindDek(dek, serverId);
-  try {
-    const ciphertext = await deps.localWrap.wrap(proof.publicKey, plaintext);
-    const wrapped: WrappedDek = {
-      kekVersion: version.version,
-      algorithm: WRAP_ALGORITHM,
-      format: 'bound-1',
-      dekId: dek.id,
-      ciphertext,
-    };
-    using _ = await unwrapDek(deps.vault, kek, serverId, wrapped);
-    return wrapped;
-  } finally {
-    plaintext.fill(0);
-  }
 }
 
 function makeRow(

@@ -1,11 +1,11 @@
 // Rewraps one range of servers under the KEK's target, and proves what is not proven yet (design 7).
-import type { AuditRecord, Cause } from '../domain/audit.ts';
+import type { Cause } from '../domain/audit.ts';
 import { decideRewrap, type RewrapWork } from '../domain/decide-server.ts';
 import { CmkError, describeError, type ErrorCode, isCmkError } from '../domain/errors.ts';
 import { findVersion, type KekSnapshot } from '../domain/kek.ts';
 import { type KekId, keyUrl } from '../domain/key-id.ts';
 import { BATCH_SERVERS, isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
-import { nextRetry, retryDelaySeconds } from '../domain/retry.ts';
+import { retryDelaySeconds } from '../domain/retry.ts';
 import type { ServerRow } from '../domain/server.ts';
 import { bindDek, WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
 import type { KekStore } from '../ports/kek-store.ts';
@@ -17,6 +17,7 @@ import type { WorkQueue } from '../ports/work-queue.ts';
 import { mapBounded } from './bounded.ts';
 import type { FinishRotation } from './finish-rotation.ts';
 import { onConflict } from './on-conflict.ts';
+import { type Outcome, toAudit, toWrite } from './rewrap-outcome.ts';
 import { toSnapshot } from './snapshot.ts';
 import type { TargetProofs } from './target-proofs.ts';
 import { unwrapDek } from './unwrap-dek.ts';
@@ -34,23 +35,6 @@ export interface RewrapDeps {
   readonly log: Log;
   readonly rules: { readonly proveAfterSeconds: number };
 }
-
-/** What became of one server's wrapping; nothing is written yet. */
-type Outcome =
-  | {
-      readonly kind: 'rewrapped';
-      readonly stored: Stored<ServerRow>;
-      readonly wrapped: WrappedDek;
-      readonly proven: boolean;
-    }
-  | { readonly kind: 'proven'; readonly stored: Stored<ServerRow> }
-  /** This server's own fault: it is noted on its row, and tried again by itself. */
-  | {
-      readonly kind: 'failed';
-      readonly stored: Stored<ServerRow>;
-      readonly code: ErrorCode;
-      readonly message: string;
-    };
 
 const UNWRAPS_AT_A_TIME = 32;
 
@@ -265,29 +249,6 @@ async function refresh(deps: RewrapDeps, snapshot: KekSnapshot, outcome: Outcome
   return { ...outcome, stored };
 }
 
-function toWrite(outcome: Outcome, now: Date): ServerWrite {
-  const { value: row, etag } = outcome.stored;
-  if (outcome.kind === 'failed') {
-    const retry = nextRetry(row.rewrapFailure, outcome.message, now);
-    return { value: { ...row, rewrapFailure: { ...retry, code: outcome.code } }, etag, history: null };
-  }
-  if (outcome.kind === 'proven')
-    return { value: { ...row, provenAt: now, rewrapFailure: null }, etag, history: null };
-  const { serverId, sequence, wrapped } = row;
-  return {
-    value: {
-      ...row,
-      wrapped: outcome.wrapped,
-      wrappedAt: now,
-      provenAt: outcome.proven ? now : null,
-      sequence: sequence + 1,
-      rewrapFailure: null,
-    },
-    etag,
-    history: { serverId, sequence, wrapped, replacedAt: now, replacedBy: outcome.wrapped.kekVersion },
-  };
-}
-
 async function scheduleRetries(
   deps: RewrapDeps,
   message: RangeMessage,
@@ -299,35 +260,4 @@ async function scheduleRetries(
     const retry = { ...message, from: value.serverId, to: value.serverId, attempt };
     await deps.queue.enqueueRewrap([retry], retryDelaySeconds(attempt));
   }
-}
-
-const ACTIONS = {
-  rewrapped: 'server.rewrapped',
-  proven: 'server.proven',
-  failed: 'server.rewrapFailed',
-} as const;
-
-/** One record for each kind of outcome, its reason, and version before. */
-function toAudit(outcomes: readonly Outcome[], cause: Cause, at: Date): readonly AuditRecord[] {
-  const groups = new Map<string, { readonly first: Outcome; readonly servers: string[] }>();
-  for (const one of outcomes) {
-    const reason = one.kind === 'failed' ? one.code : null;
-    const key = `${one.kind} ${one.stored.value.wrapped.kekVersion} ${reason}`;
-    const group = groups.get(key) ?? { first: one, servers: [] };
-    group.servers.push(one.stored.value.serverId);
-    groups.set(key, group);
-  }
-  return [...groups.values()].map(({ first, servers }) => {
-    const before = first.stored.value.wrapped.kekVersion;
-    return {
-      at,
-      action: ACTIONS[first.kind],
-      cause,
-      servers,
-      versionBefore: before,
-      versionAfter: first.kind === 'rewrapped' ? first.wrapped.kekVersion : before,
-      reason: first.kind === 'failed' ? first.code : null,
-      detail: {},
-    };
-  });
 }

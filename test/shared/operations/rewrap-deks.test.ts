@@ -90,6 +90,26 @@ describe('rewrapDeks', () => {
     expect(await versionsOf(world)).toEqual([first, first]);
   });
 
+  test('a server that was waiting to be moved away from an expired version is looked at when it is', async () => {
+    const world = makeWorld();
+    const first = await world.begin(1);
+    world.vault.update(KEK, first, { expiresOn: new Date(0) });
+    await world.hint();
+    await world.queue.drain();
+    expect(world.isOpen('s001')).toBe(false);
+    world.clock.advance(60);
+    const second = world.vault.createVersion(KEK);
+    await world.hint();
+    await world.queue.drain();
+    expect(await world.row('s001')).toMatchObject({
+      wrapped: { kekVersion: second },
+      desired: 'granted',
+      desiredReason: null,
+      applied: 'granted',
+    });
+    expect(world.isOpen('s001')).toBe(true);
+  });
+
   test('an expired version is moved away from; a bare wrapping is bound on the way', async () => {
     const { world, first, second, rewrap } = await beginRotation(1);
     await world.changeVersion(first, { verdict: 'revoke', verdictReason: 'KeyExpired' });
