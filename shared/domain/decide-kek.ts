@@ -92,13 +92,13 @@ export function decideKek(
   const known = new Set(snapshot.versions.map((state) => state.version));
   const fresh = observation.versions.filter((one) => !known.has(one.version));
   const before = [...snapshot.versions, ...fresh.map((one) => makeVersionState(one.version, context.now))];
-  const after = before.map((state) => {
+  const pairs = before.map((state): Pair => {
     const one = observed.get(state.version);
-    if (one === undefined) return state;
+    if (one === undefined) return { before: state, after: state };
     const next = advanceVersion(state, one, { ...context, rules, vaultNow: observation.vaultNow });
-    return warnNearExpiry(next, observation.vaultNow);
+    return { before: state, after: warnNearExpiry(next, observation.vaultNow) };
   });
-  const pairs = after.map((state, index) => ({ before: before[index] ?? state, after: state }));
+  const after = pairs.map((pair) => pair.after);
 
   const target = chooseTarget(snapshot.kek.target, observation.newest, after);
   const verdicts = pairs.filter(
@@ -115,7 +115,7 @@ export function decideKek(
       ...verdicts.map((pair) => verdictTransition(kek, pair, context.now)),
       ...pairs.flatMap((pair) => nearExpiryTransition(kek, pair, context.now)),
       ...pairs.flatMap((pair) => degradedTransition(kek, pair, context.now)),
-      ...(moved ? [targetTransition(snapshot.kek, kek, context.now)] : []),
+      ...(moved && target !== null ? [targetTransition(snapshot.kek, kek, target, context.now)] : []),
       ...rotationTransition(snapshot.kek, kek, context.now),
     ],
     recheckAfterSeconds: after.some((state) => state.run?.class === 'good') ? rules.restoreGapSeconds : null,
@@ -175,11 +175,11 @@ function warnNearExpiry(state: VersionState, vaultNow: Date): VersionState {
 const versionEvent = (
   type: OwnEvent['type'],
   kek: KekState,
-  version: string | null,
+  version: string,
   now: Date,
   data: Readonly<Record<string, unknown>>,
 ): OwnEvent => {
-  const subject = keyUrl(kek.kek, version ?? undefined);
+  const subject = keyUrl(kek.kek, version);
   return { id: `${subject}:${kek.epoch}:${type}`, type, subject, time: now, data };
 };
 
@@ -195,11 +195,15 @@ function verdictTransition(kek: KekState, { before, after }: Pair, now: Date): T
 }
 
 function nearExpiryTransition(kek: KekState, { before, after }: Pair, now: Date): readonly Transition[] {
-  const days = after.warnedDays;
-  if (days === null || (before.warnedDays !== null && days >= before.warnedDays)) return [];
-  const expiresOn = after.attributes?.expiresOn ?? null;
+  const { warnedDays: days, attributes } = after;
+  if (days === null || attributes === null) return [];
+  if (before.warnedDays !== null && days >= before.warnedDays) return [];
+  const { expiresOn } = attributes;
   const base = versionEvent('PgCmk.KeyNearExpiry', kek, after.version, now, { days, expiresOn });
-  const event = { ...base, id: `${base.subject}:${expiresOn?.toISOString()}:expires-in-${days}d` };
+  const event = {
+    ...base,
+    id: `${base.subject}:${new Date(Number(expiresOn)).toISOString()}:expires-in-${days}d`,
+  };
   const reason = `expires within ${days} days`;
   return [
     { action: 'kek.nearExpiry', versionBefore: after.version, versionAfter: after.version, reason, event },
@@ -213,10 +217,10 @@ function degradedTransition(kek: KekState, { before, after }: Pair, now: Date): 
   return [{ action: 'kek.degraded', versionBefore: version, versionAfter: version, reason, event }];
 }
 
-function targetTransition(before: KekState, after: KekState, now: Date): Transition {
-  const versions = { versionBefore: before.target, versionAfter: after.target };
+function targetTransition(before: KekState, after: KekState, target: string, now: Date): Transition {
+  const versions = { versionBefore: before.target, versionAfter: target };
   const event =
-    before.target === null ? null : versionEvent('PgCmk.RotationStarted', after, after.target, now, versions);
+    before.target === null ? null : versionEvent('PgCmk.RotationStarted', after, target, now, versions);
   return { action: 'kek.target', ...versions, reason: null, event };
 }
 

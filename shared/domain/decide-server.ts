@@ -85,7 +85,7 @@ export function decideAccessWork(
   if (row.failure !== null) return work;
   if (row.access.kind === 'none') return 'none';
   const period = row.desired === 'revoked' ? periods.revokedSeconds : periods.grantedSeconds;
-  const due = now.getTime() - (row.inspectedAt?.getTime() ?? 0) >= period * 1000;
+  const due = now.getTime() - Number(row.inspectedAt) >= period * 1000;
   return due ? work : 'none';
 }
 

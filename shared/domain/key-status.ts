@@ -170,12 +170,7 @@ export function advanceVersion(
     readonly held: boolean;
   },
 ): VersionState {
-  const seen = { ...observation, attributes: observation.attributes ?? rememberDates(state.attributes) };
-  const found = classifyObservation(seen, {
-    vaultNow: context.vaultNow,
-    seenDeleted: state.seenDeleted,
-    expiredKeyPolicy: context.rules.expiredKeyPolicy,
-  });
+  const found = classifyWithRecord(state, observation, context);
   const next: VersionState = {
     ...state,
     status: found.status,
@@ -212,14 +207,30 @@ function withVerdict(
   return { ...state, verdict, verdictReason: reason, verdictSince: now };
 }
 
-/** Attributes that couldn't be read are those on record; whether it is enabled, the unwrap tells. */
-const rememberDates = (attributes: VersionAttributes | null): VersionAttributes | null =>
-  attributes === null ? null : { ...attributes, enabled: true };
+/**
+ * A good unwrap whose attributes couldn't be read says nothing of the dates: the vault unwraps outside them. Where the
+ * dates on record are past it is no good answer; nor is it a loss, since they may have been moved.
+ */
+function classifyWithRecord(
+  state: VersionState,
+  observation: VersionObservation,
+  { vaultNow, rules }: { readonly vaultNow: Date; readonly rules: StatusRules },
+): Finding {
+  const { seenDeleted, attributes } = state;
+  const { expiredKeyPolicy } = rules;
+  const found = classifyObservation(observation, { vaultNow, seenDeleted, expiredKeyPolicy });
+  if (found.class !== 'good' || observation.attributes !== null || attributes === null) return found;
+  const recorded = { ...observation, attributes: { ...attributes, enabled: true } };
+  const past = classifyObservation(recorded, { vaultNow, seenDeleted, expiredKeyPolicy }).class !== 'good';
+  return past ? finding('transient', 'UnexpectedAnswer') : found;
+}
 
+/** A run of suspect answers in which the vault's name was once missing stays one that takes longer. */
 function extendRun(state: VersionState, kind: 'good' | 'suspect' | 'missing', now: Date) {
-  return state.run?.class === kind
-    ? { ...state.run, answers: state.run.answers + 1 }
-    : ({ class: kind, since: now, answers: 1 } as const);
+  const { run } = state;
+  if (run === null || (run.class === 'good') !== (kind === 'good'))
+    return { class: kind, since: now, answers: 1 };
+  return { ...run, class: run.class === 'missing' ? run.class : kind, answers: run.answers + 1 };
 }
 
 const secondsBetween = (from: Date, to: Date): number => (to.getTime() - from.getTime()) / 1000;

@@ -88,9 +88,7 @@ export const makeObserveKek = (deps: ObserveKekDeps) => {
 
     const answers = await mapBounded([...watched], PROBES_AT_A_TIME, async (version) => {
       const known = findVersion(snapshot, version);
-      // Where the dates couldn't be read they are as they were; whether it is enabled is what the probe asks.
-      const remembered = known?.attributes ? { ...known.attributes, enabled: true } : null;
-      const read: VersionAttributes | null = attributes.get(version) ?? remembered;
+      const read: VersionAttributes | null = attributes.get(version) ?? null;
       if (read?.enabled === false)
         return { version, read, probe: { kind: 'none' }, vaultNow: null, newCanary: null } as const;
       return { version, read, ...(await probe(kek, version, known?.canary ?? null)) };

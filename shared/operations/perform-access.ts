@@ -52,7 +52,7 @@ async function revoke(
   now: Date,
 ): Promise<Effect> {
   const policy = row.keyLossPolicy === 'alertOnly' ? 'terminate' : row.keyLossPolicy;
-  const endSessions = policy === 'terminate' || (row.drainUntil !== null && now >= row.drainUntil);
+  const endSessions = policy === 'terminate' || row.drainUntil === null || now >= row.drainUntil;
   const outcome = await port.revoke(access, {
     serverId: row.serverId,
     epoch: row.accessEpoch,

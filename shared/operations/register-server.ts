@@ -4,9 +4,10 @@ import { CmkError, isCmkError } from '../domain/errors.ts';
 import { findVersion, makeKekState } from '../domain/kek.ts';
 import { isAllowedVault, isSameKek, type KekId, keyUrl, parseKeyUrl } from '../domain/key-id.ts';
 import { isProven, makeVersionState, type VersionState } from '../domain/key-status.ts';
-import { REMEDIES } from '../domain/reason.ts';
+import { type KeyReason, REMEDIES } from '../domain/reason.ts';
 import { parseServerId, type ServerRow } from '../domain/server.ts';
 import type { AccessSpec, KeyLossPolicy } from '../domain/server-spec.ts';
+import { classifyFault } from '../domain/vault-answer.ts';
 import type { WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Escrow } from '../ports/escrow.ts';
 import type { KekStore } from '../ports/kek-store.ts';
@@ -134,7 +135,7 @@ async function proveKek(deps: RegisterDeps, kek: KekId, pin: string | null): Pro
   await deps.reconcileKek({ kek, cause: { kind: 'operator', by: 'registration' } }, null);
   const { version, snapshot } = await find();
   if (version !== undefined && isProven(version)) return version;
-  const reason = version?.reason ?? snapshot?.versions.at(-1)?.reason ?? 'KeyNotFound';
+  const reason = version?.reason ?? snapshot?.versions.at(-1)?.reason ?? (await askWhy(deps, kek));
   throw new CmkError(
     'KekNotProven',
     `no DEK can be wrapped under ${keyUrl(kek, pin ?? undefined)}: ${reason}`,
@@ -143,6 +144,13 @@ async function proveKek(deps: RegisterDeps, kek: KekId, pin: string | null): Pro
       detail: { reason },
     },
   );
+}
+
+/** Why no version of a KEK is known: an outage must not look like a missing key. */
+async function askWhy(deps: RegisterDeps, kek: KekId): Promise<KeyReason> {
+  const described = await deps.vault.describe(kek);
+  if (described.ok) return 'CanaryUnavailable';
+  return classifyFault(described.fault, { deleted: 'unsaid', seenDeleted: false }).reason;
 }
 
 /** Makes sure that the KEK's row is there to be reconciled, and that the pinned version is one that is watched. */

@@ -118,7 +118,13 @@ async function rewrapPage(
       }
     },
   );
-  const outcomes = every ? tried.flat() : await proveSample(deps, kek, tried.flat());
+  let outcomes: readonly Outcome[] = tried.flat();
+  try {
+    if (!every) outcomes = await proveSample(deps, kek, outcomes);
+  } catch (error) {
+    await endRange(deps, kek, cause, error);
+    return 0;
+  }
 
   for (let index = 0; index < outcomes.length; index += BATCH_SERVERS) {
     await commitBatch(deps, message, snapshot, outcomes.slice(index, index + BATCH_SERVERS));
@@ -135,8 +141,8 @@ async function rewrapPage(
 const isKeyFault = (code: ErrorCode): boolean =>
   code === 'VaultUnavailable' || code === 'VaultRefused' || code === 'RewrapProofFailed';
 
-async function endRange(deps: RewrapDeps, kek: KekId, cause: Cause, stop: CmkError): Promise<void> {
-  if (stop.retryable || stop.code === 'RewrapProofFailed') throw stop;
+async function endRange(deps: RewrapDeps, kek: KekId, cause: Cause, stop: unknown): Promise<void> {
+  if (!isCmkError(stop, 'VaultRefused')) throw stop;
   // The vault refuses this key: the reconcile finds out what that means, and comes back if anything is left to do.
   await deps.queue.enqueueReconcile({ kek, cause: { kind: 'followUp', of: `refused:${cause.kind}` } });
 }

@@ -780,6 +780,22 @@ describe('advanceVersion', () => {
     ] as const;
     expect(run(serving(), steps).verdict).toBe('serve');
   });
+
+  test.each([
+    ['throttled', throttled()],
+    ['denied once, while the breaker holds', denied()],
+  ])('I-02: an expiry on record that passes revokes nothing while the vault is %s', (_, observation) => {
+    const state = serving(V1, { attributes: attributesOf(V1, { expiresOn: at(-HOUR) }) });
+    expect(step(state, observation, 5, { held: true }).verdict).toBe('serve');
+  });
+
+  test('suspect answers of both kinds in turn are confirmed in the end', () => {
+    const steps = Array.from(
+      { length: 400 },
+      (_, i) => [i * 10, i % 2 === 0 ? noVault() : denied()] as const,
+    );
+    expect(run(serving(), steps).verdict).toBe('revoke');
+  });
 });
 
 describe('isUnsettled', () => {

@@ -190,6 +190,17 @@ describe('what happens when the key is lost', () => {
     expect(await world.row('s001')).toMatchObject({ applied: 'revoked', sessionsOpen: 0 });
   });
 
+  test('drain: sessions that no time was given to, because the policy came later, end at once', async () => {
+    const { world, apply, lose } = await begin(1, 'denyNew');
+    const session = world.server('s001').openSession('app');
+    await lose();
+    await apply();
+    expect(session.isOpen()).toBe(true);
+    await world.changeRow('s001', { keyLossPolicy: 'drain', inspectedAt: null });
+    await apply();
+    expect(session.isOpen()).toBe(false);
+  });
+
   test('drain: is over when the last session ends by itself, and the sweep sees to the rest', async () => {
     const { world, lose } = await begin(2, 'drain');
     const first = world.server('s001').openSession('app');

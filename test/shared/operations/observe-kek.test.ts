@@ -42,7 +42,7 @@ describe('observeKek', () => {
     await world.begin(1);
     world.vault.deleteKey(KEK);
     const [observed] = (await observe(world)).versions;
-    expect(observed).toMatchObject({ attributes: { enabled: true }, deleted: 'deleted' });
+    expect(observed).toMatchObject({ attributes: null, deleted: 'deleted' });
     expect(world.vault.count('askDeleted')).toBe(1);
   });
 

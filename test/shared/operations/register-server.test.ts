@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { keyUrl } from '../../../shared/domain/key-id.ts';
 import type { RegisterCommand } from '../../../shared/operations/register-server.ts';
 import { unwrapDek } from '../../../shared/operations/unwrap-dek.ts';
+import { httpFault } from '../../fakes/key-vault.ts';
 import { storeUnavailable } from '../../fakes/memory-tables.ts';
 import { KEK, makeWorld, type World } from '../../fakes/world.ts';
 
@@ -162,6 +163,26 @@ describe('refusals', () => {
       code: 'KekNotProven',
       detail: { reason: 'KeyNotFound' },
     });
+  });
+
+  test('I-02: a vault that can’t be asked doesn’t look like a key that is not there', async () => {
+    const { world, register } = begin();
+    world.vault.setVault(KEK.vault, { outage: httpFault(503, 'ServiceUnavailable') });
+    await expect(register()).rejects.toMatchObject({
+      code: 'KekNotProven',
+      detail: { reason: 'VaultUnreachable' },
+    });
+  });
+
+  test('a vault that answers again a moment later is asked again another time', async () => {
+    const { world, register } = begin();
+    let asked = 0;
+    world.vault.hook = async () => {
+      asked += 1;
+      return asked === 1 ? httpFault(503, 'ServiceUnavailable') : null;
+    };
+    await expect(register()).rejects.toMatchObject({ detail: { reason: 'CanaryUnavailable' } });
+    await register();
   });
 
   test('a version that was proven and is not any more', async () => {

@@ -183,6 +183,17 @@ describe('proof', () => {
       expect(row).toMatchObject({ provenAt: world.clock.now(), wrapped: { kekVersion: second } });
   });
 
+  test('a target that is lost between the wrapping and its proof commits nothing, and is looked at', async () => {
+    const { world, first, second, rewrap } = await beginRotation(5);
+    await world.app.proofs.prove(KEK, second, (await world.version(second)).canary ?? '');
+    world.vault.update(KEK, second, { enabled: false });
+    world.queue.clear();
+    await rewrap();
+    expect(new Set(await versionsOf(world))).toEqual(new Set([first]));
+    await world.queue.drain();
+    expect((await world.version(second)).verdict).toBe('revoke');
+  });
+
   test('I-03: with `every`, what fails its proof is not committed', async () => {
     const { world, first, second, rewrap } = await beginRotation(3);
     await setPolicy(world, { rewrapVerification: 'every' });
