@@ -128,7 +128,9 @@ async function start(
   const env = { ...settings, ...identity.env, NODE_EXTRA_CA_CERTS: caFile };
   // The credential of the real SDK reads these from the environment of its process.
   Object.assign(process.env, identity.env);
-  const operations = buildOperations(readConfig(settings), (name) => settings[name]);
+  // This process only registers and reads: what it would log and count is the host's to say.
+  const quiet = { ...settings, PGCMK_LOG_LEVEL: 'warn' };
+  const operations = buildOperations(readConfig(quiet), (name) => settings[name]);
 
   const spawn = (port: number) =>
     spawnHost({

@@ -157,6 +157,13 @@ describe('verdicts and epochs', () => {
   });
 });
 
+test('another reason for the same verdict is recorded and not announced', () => {
+  const { transitions } = decide(snapshotOf([revoked(V1)]), observe(V1, faulty(http(404), V1, 'deleted')));
+  expect(transitions).toEqual([
+    { action: 'kek.verdict', versionBefore: V1, versionAfter: V1, reason: 'KeySoftDeleted', event: null },
+  ]);
+});
+
 describe('the rules it hands on', () => {
   test('the breaker holds suspect verdicts', () => {
     const run = { class: 'suspect', since: T0, answers: 2 } as const;

@@ -8,7 +8,20 @@ import {
 import { DEFAULT_POLICY } from '../../../shared/domain/kek.ts';
 import { makeVersionState } from '../../../shared/domain/key-status.ts';
 import { deriveServerState, type ServerRow } from '../../../shared/domain/server.ts';
-import { at, HOLD, revoked, serverOf, serving, snapshotOf, T0, V1, V2, V3, wrappedUnder } from './states.ts';
+import {
+  at,
+  attributesOf,
+  HOLD,
+  revoked,
+  serverOf,
+  serving,
+  snapshotOf,
+  T0,
+  V1,
+  V2,
+  V3,
+  wrappedUnder,
+} from './states.ts';
 
 const unproven = (version: string) => makeVersionState(version, T0);
 const expired = (version = V1) => revoked(version, { reason: 'KeyExpired', verdictReason: 'KeyExpired' });
@@ -345,6 +358,12 @@ describe('decideRewrap', () => {
   ])('retries: %s', (_, retry, seconds, attempt, result) => {
     const rewrapFailure = { code: 'VaultUnavailable', message: '', since: T0, ...retry } as const;
     expect(decide({ rewrapFailure }, rotating, seconds, attempt)).toEqual(result);
+  });
+
+  test('a target of the same second as its version is no older one', () => {
+    const { createdOn } = attributesOf(V1);
+    const same = serving(V2, { attributes: attributesOf(V2, { createdOn }) });
+    expect(decide({}, toV2(serving(V1), same))).toEqual(rewrap);
   });
 
   test('I-05: what is wrong with the access doesn’t matter to it', () => {

@@ -29,7 +29,11 @@ describe('Dek (I-07)', () => {
   test.each([0, 31, 33, 64])('I-07: %i bytes are refused, and zeroed', (length) => {
     const bytes = bytesOf(7, length);
     expect(() => new Dek(bytes)).toThrow(
-      expect.objectContaining({ code: 'WrappedDekMalformed', message: expect.stringContaining(`${length}`) }),
+      expect.objectContaining({
+        code: 'WrappedDekMalformed',
+        message: expect.stringContaining(`${length}`),
+        remedy: expect.stringMatching(/./),
+      }),
     );
     expect(bytes).toEqual(bytesOf(0, length));
   });
@@ -50,7 +54,7 @@ describe('Dek (I-07)', () => {
   test('I-07: a DEK can’t be read after its scope', () => {
     const dek = new Dek(bytesOf(7));
     dek[Symbol.dispose]();
-    expect(() => dek.read((bytes) => bytes[0])).toThrow();
+    expect(() => dek.read((bytes) => bytes[0])).toThrow('used after its scope');
   });
 });
 

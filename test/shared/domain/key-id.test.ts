@@ -29,6 +29,13 @@ describe('parseKeyUrl', () => {
       KEK,
       V1,
     ],
+    ['with a blank version and a slash', `${host}/keys/kek/ /`, KEK, null],
+    [
+      'with a port that begins like the standard one',
+      'https://localhost:4430/keys/kek',
+      { vault: 'localhost:4430', name: 'kek' },
+      null,
+    ],
     ['with a blank version', `${host}/keys/kek/ `, KEK, null],
     ['in upper case', `HTTPS://Contoso.Vault.Azure.Net/Keys/KEK/${mixed}`, KEK, mixed.toLowerCase()],
     ['with a port', `https://localhost:8443/keys/kek`, { vault: 'localhost:8443', name: 'kek' }, null],
@@ -78,6 +85,8 @@ describe('parseKeyUrl', () => {
       }),
     );
     expect(() => parseKeyUrl('"quoted')).toThrow('"\\"quoted"');
+    expect(() => parseKeyUrl('kek')).toThrow('https://{vault}/keys/{name}[/{version}]');
+    expect(() => parseVersion('latest')).toThrow('32 hexadecimal digits');
   });
 
   test('the standard port names the same KEK as none', () => {
@@ -124,6 +133,7 @@ describe('isAllowedVault', () => {
     ['evilvault.azure.net', false],
     ['contoso.vault.azure.net.evil.example', false],
     ['contoso.vault.azure.net:8443.evil.example', false],
+    ['vault:1.azure.net', false],
     ['evil.example', false],
   ])('%s: %s', (vault, allowed) => {
     expect(isAllowedVault(vault, ['vault.azure.net', 'managedhsm.azure.net'])).toBe(allowed);

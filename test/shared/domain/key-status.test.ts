@@ -389,6 +389,21 @@ describe('advanceVersion', () => {
       expect(isProven(state)).toBe(false);
     });
 
+    test('a good unwrap whose attributes could not be read is good while the dates on record are', () => {
+      const state = serving(V1, { attributes: attributesOf(V1, { expiresOn: at(HOUR) }) });
+      expect(step(state, good(V1, null), 5)).toMatchObject({
+        status: 'usable',
+        reason: null,
+        provenAt: at(5),
+      });
+    });
+
+    // BUG: where the policy warns, the record says good with a reserve, and the reserve is dropped.
+    test.fails('one whose recorded expiry has passed isn’t proven under the policy warn either', () => {
+      const state = serving(V1, { attributes: attributesOf(V1, { expiresOn: at(-HOUR) }) });
+      expect(isProven(step(state, good(V1, null), 5, { rules: { expiredKeyPolicy: 'warn' } }))).toBe(false);
+    });
+
     test('a good unwrap whose attributes could not be read doesn’t reopen an expired version', () => {
       const lost = step(serving(), expired(good()), 0);
       expect(

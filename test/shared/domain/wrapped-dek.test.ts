@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { DEK_BYTES, Dek } from '../../../shared/domain/dek.ts';
-import { bindDek, openWrapping, type WrappedFormat } from '../../../shared/domain/wrapped-dek.ts';
+import { isCmkError } from '../../../shared/domain/errors.ts';
+import {
+  bindDek,
+  openWrapping,
+  WRAP_ALGORITHM,
+  type WrappedFormat,
+} from '../../../shared/domain/wrapped-dek.ts';
 
 const dekOf = (value: number) => new Dek(new Uint8Array(DEK_BYTES).fill(value));
 const bare = (value: number) => new Uint8Array(DEK_BYTES).fill(value);
@@ -11,9 +17,11 @@ const codeOf = (plaintext: Uint8Array, format: WrappedFormat, id = dekId, server
     using _ = openWrapping(plaintext, { format, dekId: id }, serverId);
     return null;
   } catch (error) {
-    return (error as { code?: unknown }).code;
+    return isCmkError(error) && /./.test(error.remedy) ? error.code : error;
   }
 };
+
+test('there is one algorithm', () => expect(WRAP_ALGORITHM).toBe('RSA-OAEP-256'));
 
 describe('bindDek', () => {
   test('is the DEK and then the hash of the server’s id', () => {
@@ -76,6 +84,13 @@ describe('openWrapping', () => {
   ] as const)('I-07: refuses %s, and zeroes the plaintext', (_, plaintext, format, id, serverId, code) => {
     expect(codeOf(plaintext, format, id, serverId)).toBe(code);
     expect(plaintext).toEqual(new Uint8Array(plaintext.length));
+  });
+
+  test('I-07: zeroes the DEK too that isn’t the one on record', () => {
+    const disposed = vi.spyOn(Dek.prototype, Symbol.dispose);
+    expect(codeOf(bare(8), 'bare-0')).toBe('DekIdMismatch');
+    expect(disposed).toHaveBeenCalledOnce();
+    disposed.mockRestore();
   });
 
   test('the message names lengths and ids, never bytes', () => {
