@@ -221,8 +221,8 @@ function classifyWithRecord(
   const found = classifyObservation(observation, { vaultNow, seenDeleted, expiredKeyPolicy });
   if (found.class !== 'good' || observation.attributes !== null || attributes === null) return found;
   const recorded = { ...observation, attributes: { ...attributes, enabled: true } };
-  const past = classifyObservation(recorded, { vaultNow, seenDeleted, expiredKeyPolicy }).class !== 'good';
-  return past ? finding('transient', 'UnexpectedAnswer') : found;
+  const byRecord = classifyObservation(recorded, { vaultNow, seenDeleted, expiredKeyPolicy });
+  return byRecord.class === 'good' ? byRecord : finding('transient', 'UnexpectedAnswer');
 }
 
 /** A run of suspect answers in which the vault's name was once missing stays one that takes longer. */
