@@ -389,6 +389,33 @@ describe('advanceVersion', () => {
       expect(isProven(state)).toBe(false);
     });
 
+    test('a run of suspect answers kept through a long outage doesn’t count for the restore', () => {
+      const rules = { rules: { transientBuffer: 'revoke' } } as const;
+      const lost = run(
+        serving(),
+        [
+          [0, denied()],
+          [5, throttled()],
+          [5 + 24 * HOUR, throttled()],
+        ],
+        rules,
+      );
+      expect(lost.verdict).toBe('revoke');
+      const back = step(lost, good(), 25 * HOUR);
+      expect(back).toMatchObject({ verdict: 'revoke', run: { class: 'good', answers: 1 } });
+      expect(step(back, good(), 25 * HOUR + 3).verdict).toBe('serve');
+    });
+
+    test('an expiry that was put off counts from when it is read, whatever is on record', () => {
+      const lost = step(serving(), expired(good()), 0);
+      expect(
+        run(lost, [
+          [10, good()],
+          [13, good()],
+        ]),
+      ).toMatchObject({ verdict: 'serve', reason: null });
+    });
+
     test('a good unwrap whose attributes could not be read is good while the dates on record are', () => {
       const state = serving(V1, { attributes: attributesOf(V1, { expiresOn: at(HOUR) }) });
       expect(step(state, good(V1, null), 5)).toMatchObject({
@@ -401,6 +428,15 @@ describe('advanceVersion', () => {
     test('one whose recorded expiry has passed isn’t proven under the policy warn either', () => {
       const state = serving(V1, { attributes: attributesOf(V1, { expiresOn: at(-HOUR) }) });
       expect(isProven(step(state, good(V1, null), 5, { rules: { expiredKeyPolicy: 'warn' } }))).toBe(false);
+    });
+
+    test('a good unwrap whose attributes could not be read, past the expiry on record, says nothing', () => {
+      const state = serving(V1, { attributes: attributesOf(V1, { expiresOn: at(-HOUR) }) });
+      expect(step(state, good(V1, null), 5)).toMatchObject({
+        verdict: 'serve',
+        status: 'unknown',
+        reason: 'UnexpectedAnswer',
+      });
     });
 
     test('a good unwrap whose attributes could not be read doesn’t reopen an expired version', () => {
@@ -783,6 +819,16 @@ describe('advanceVersion', () => {
       });
       expect(step(after, good(), 26 * HOUR).degraded).toBe(false);
     }
+  });
+
+  test('nor does a missing vault become sure by suspect answers before it', () => {
+    const steps = [
+      [0, denied()],
+      [30, denied()],
+      [60, noVault()],
+    ] as const;
+    expect(run(serving(), steps)).toMatchObject({ verdict: 'serve', run: { class: 'missing', since: T0 } });
+    expect(run(serving(), [...steps, [900, noVault()]]).verdict).toBe('revoke');
   });
 
   test('one other suspect answer doesn’t cut the 15 minutes of a missing vault short', () => {

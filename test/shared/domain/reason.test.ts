@@ -6,5 +6,6 @@ test.each(Object.entries(REMEDIES))('%s has a remedy: a sentence or two', (_, re
 });
 
 test('no two reasons share one', () => {
+  expect(Object.keys(REMEDIES)).toContain('KeyDisabled');
   expect(new Set(Object.values(REMEDIES)).size).toBe(Object.keys(REMEDIES).length);
 });

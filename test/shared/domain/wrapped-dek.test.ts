@@ -17,7 +17,7 @@ const codeOf = (plaintext: Uint8Array, format: WrappedFormat, id = dekId, server
     using _ = openWrapping(plaintext, { format, dekId: id }, serverId);
     return null;
   } catch (error) {
-    return isCmkError(error) && /./.test(error.remedy) ? error.code : error;
+    return isCmkError(error) && error.remedy?.length > 0 ? error.code : error;
   }
 };
 
