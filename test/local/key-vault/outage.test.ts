@@ -175,10 +175,10 @@ describe('the emulator', () => {
     const vault = await own.addVault('vault-1', { switches: { outage: 'timeout' } });
     const hanging = request(vault.url, { ca: own.caPem });
     hanging.end();
-    const ended = once(hanging, 'response');
+    const failed = expect(once(hanging, 'response')).rejects.toThrow();
     await expect.poll(() => vault.counters()['outage']).toBe(1);
     await own.close();
-    await expect(ended).rejects.toThrow();
+    await failed;
     await expect(fetch(own.controlUrl)).rejects.toThrow();
   });
 

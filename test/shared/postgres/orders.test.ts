@@ -211,11 +211,13 @@ describe('a broken connection', () => {
   test('a session that is ended in the middle of an order fails it as unreachable, and the process lives on', async () => {
     const proxy = await postgres.holdAt(access, 'pg_advisory_xact_lock');
     const order = port.restore(proxy.access, { serverId: 'orders-db', epoch: 1 });
+    // Waited for from the start: the session's end and the answer to the DBA arrive in either order.
+    const failed = expect(order).rejects.toMatchObject({ code: 'ServerUnreachable', retryable: true });
     await proxy.held;
     await postgres.dba.query(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg-cmk'",
     );
-    await expect(order).rejects.toMatchObject({ code: 'ServerUnreachable', retryable: true });
+    await failed;
   });
 
   test('a server that stops answering in the middle of an order is unreachable', async () => {
