@@ -33,12 +33,13 @@ export class Dek implements Disposable {
 
   /** The name of this DEK: the first 16 bytes of SHA-256("pg-cmk/dek-id" ‖ DEK), in hex. Reveals nothing of it. */
   get id(): string {
-    return createHash('sha256').update('pg-cmk/dek-id').update(this.#bytes).digest('hex').slice(0, 32);
+    const hash = createHash('sha256').update('pg-cmk/dek-id');
+    return this.read((bytes) => hash.update(bytes).digest('hex').slice(0, 32));
   }
 
   /** In constant time. */
   equals(other: Dek): boolean {
-    return other.read((bytes) => timingSafeEqual(bytes, this.#bytes));
+    return this.read((mine) => other.read((theirs) => timingSafeEqual(mine, theirs)));
   }
 
   /** In constant time. */

@@ -1,4 +1,4 @@
-// The KeyVault port on Azure Key Vault, by the real SDK, whose traps are listed in docs/azure-facts (3.3, 3.5).
+// The KeyVault port on Azure Key Vault, by the real SDK; what it gets wrong is said where it is worked around.
 import type { TokenCredential } from '@azure/identity';
 import { z } from 'zod';
 import { type KekId, keyUrl, parseVersion } from '../../domain/key-id.ts';

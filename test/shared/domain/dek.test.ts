@@ -55,6 +55,8 @@ describe('Dek (I-07)', () => {
     const dek = new Dek(bytesOf(7));
     dek[Symbol.dispose]();
     expect(() => dek.read((bytes) => bytes[0])).toThrow('used after its scope');
+    expect(() => dek.id).toThrow('after its scope');
+    expect(() => dek.hasId('0'.repeat(32))).toThrow('after its scope');
   });
 });
 
