@@ -9,7 +9,7 @@ export default defineConfig({
     maxWorkers: 2,
     coverage: {
       provider: 'v8',
-      include: ['shared/**/*.ts', 'functions/**/*.ts'],
+      include: ['shared/**/*.ts', 'functions/**/*.ts', 'cli/**/*.ts'],
       reporter: ['text-summary', 'html', 'json-summary'],
       thresholds: {
         'shared/domain/**': { statements: 100, branches: 100, functions: 100, lines: 100 },

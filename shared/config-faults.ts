@@ -85,5 +85,14 @@ export function findClashes(given: Given): readonly ConfigFault[] {
       remedy:
         'Give AuditEventHub__fullyQualifiedNamespace or a connection string, or remove the name of the event hub.',
     });
+  if (given['PGCMK_AUTH_ISSUER'] === undefined) return faults;
+  for (const name of ['PGCMK_AUTH_AUDIENCE', 'PGCMK_SIGNING_KEY']) {
+    if (given[name] !== undefined) continue;
+    faults.push({
+      name,
+      problem: 'is missing, while PGCMK_AUTH_ISSUER is given',
+      remedy: 'Give it too, or remove PGCMK_AUTH_ISSUER: then the API answers 503.',
+    });
+  }
   return faults;
 }

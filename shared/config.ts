@@ -15,6 +15,17 @@ export type StorageConfig =
       readonly blobServiceUri: string;
     };
 
+export interface ApiConfig {
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+  /** null: the issuer's discovery document says. */
+  readonly jwksUri: string | null;
+  readonly rolesClaim: string;
+  readonly principalClaim: string;
+  /** An Ed25519 private key, for {@link parseSigningKey}. */
+  readonly signingKey: string;
+}
+
 /** The whole configuration; seconds, minutes and hours as the names say. */
 export interface Config {
   readonly storage: StorageConfig;
@@ -47,6 +58,10 @@ export interface Config {
   /** null: the audit log isn't read. `connection` is the prefix of its connection settings. */
   readonly auditEventHub: { readonly name: string; readonly connection: 'AuditEventHub' } | null;
   readonly postgresCaFile: string | null;
+  /** null: the HTTP API answers 503. */
+  readonly api: ApiConfig | null;
+  readonly dek: { readonly leaseSeconds: number; readonly releasesPerMinute: number };
+  readonly retireSoakHours: number;
   readonly logLevel: LogLevel;
 }
 
@@ -121,6 +136,20 @@ function toStorage(values: Values): StorageConfig {
   };
 }
 
+function toApiConfig(values: Values): ApiConfig | null {
+  const { PGCMK_AUTH_ISSUER: issuer, PGCMK_AUTH_AUDIENCE: audience, PGCMK_SIGNING_KEY: signingKey } = values;
+  // That all three are given, or no issuer, was checked among the clashes.
+  if (issuer === null || audience === null || signingKey === null) return null;
+  return {
+    issuer,
+    audiences: audience.split(',').map((one) => one.trim()),
+    jwksUri: values.PGCMK_AUTH_JWKS_URI,
+    rolesClaim: values.PGCMK_AUTH_ROLES_CLAIM,
+    principalClaim: values.PGCMK_AUTH_PRINCIPAL_CLAIM,
+    signingKey,
+  };
+}
+
 const toConfig = (values: Values): Config => ({
   storage: toStorage(values),
   credential: { kind: values.PGCMK_CREDENTIAL, clientId: values.AZURE_CLIENT_ID },
@@ -158,5 +187,11 @@ const toConfig = (values: Values): Config => ({
       ? null
       : { name: values.PGCMK_AUDIT_EVENT_HUB, connection: 'AuditEventHub' },
   postgresCaFile: values.PGCMK_POSTGRES_CA_FILE,
+  api: toApiConfig(values),
+  dek: {
+    leaseSeconds: values.PGCMK_DEK_LEASE_SECONDS,
+    releasesPerMinute: values.PGCMK_DEK_RELEASES_PER_MINUTE,
+  },
+  retireSoakHours: values.PGCMK_RETIRE_SOAK_HOURS,
   logLevel: values.PGCMK_LOG_LEVEL,
 });

@@ -11,6 +11,7 @@ import {
   text,
   whole,
 } from './setting-kinds.ts';
+import { parseSigningKey } from './signing-key.ts';
 
 export const CREDENTIALS = [
   'managedIdentity',
@@ -35,6 +36,8 @@ const storageUri = (service: string) =>
   });
 
 const matches = (pattern: RegExp, fault: string) => (given: string) => (pattern.test(given) ? null : fault);
+
+const CLAIM = /^[\w.:/-]{1,200}$/;
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
@@ -193,6 +196,67 @@ export const settingsSchema = z.object({
     limits: 'a PEM file',
     meaning: 'Certificates that PostgreSQL servers may chain to, in place of the public ones.',
   }),
+  PGCMK_AUTH_ISSUER: optionalText({
+    unit: 'URL',
+    limits: 'https; http on this machine only',
+    meaning:
+      'Issuer of the tokens that callers of the API bear, exactly as their `iss` says it. Without it every route but health and the OpenAPI document answers 503.',
+    fault: (given) => findUrlFault(given, LOOPBACK),
+  }),
+  PGCMK_AUTH_AUDIENCE: optionalText({
+    unit: 'list',
+    limits: '1 to 10 audiences, separated by commas',
+    meaning: 'Audiences of which a token must name one: the application id URI or the client id of the API.',
+    fault: matches(/^[^\s,]{1,300}(?:\s*,\s*[^\s,]{1,300}){0,9}$/, 'not a list of audiences'),
+  }),
+  PGCMK_AUTH_JWKS_URI: optionalText({
+    unit: 'URL',
+    limits: 'https; http on this machine only',
+    meaning: "Where the issuer's keys are. Without it the issuer's discovery document says so.",
+    fault: (given) => findUrlFault(given, LOOPBACK),
+  }),
+  PGCMK_AUTH_ROLES_CLAIM: text({
+    unit: 'name',
+    limits: 'the name of a claim',
+    fallback: 'roles',
+    meaning: 'Claim with the roles of the caller: a list, or one text with spaces between.',
+    fault: matches(CLAIM, 'not the name of a claim'),
+  }),
+  PGCMK_AUTH_PRINCIPAL_CLAIM: text({
+    unit: 'name',
+    limits: 'the name of a claim',
+    fallback: 'oid',
+    meaning:
+      'Claim that says who the caller is, and what the `principalId` of a server is compared with. `oid` for Entra; for others often `sub`.',
+    fault: matches(CLAIM, 'not the name of a claim'),
+  }),
+  PGCMK_SIGNING_KEY: secret(
+    "The app's own private key: it signs statements that a key version was retired, and cursors. Made by `openssl genpkey -algorithm ed25519 -outform DER | base64 -w0`; in Azure a Key Vault reference. Needed with PGCMK_AUTH_ISSUER.",
+    'an Ed25519 private key: PKCS #8, as base64 or PEM',
+    findSigningKeyFault,
+  ),
+  PGCMK_DEK_LEASE_SECONDS: whole({
+    unit: 'seconds',
+    fallback: 300,
+    min: 10,
+    max: 86_400,
+    meaning:
+      'How long a server may rely on a DEK before it asks again: the most that a revocation can lag behind on it.',
+  }),
+  PGCMK_DEK_RELEASES_PER_MINUTE: whole({
+    unit: 'releases per minute',
+    fallback: 10,
+    min: 1,
+    max: 1_000,
+    meaning: 'How often one server is given its DEK, in each instance of the app.',
+  }),
+  PGCMK_RETIRE_SOAK_HOURS: whole({
+    unit: 'hours',
+    fallback: 2,
+    min: 0,
+    max: 8_760,
+    meaning: 'How long nothing must have depended on a key version before it is retired.',
+  }),
   PGCMK_LOG_LEVEL: choice({
     of: ['debug', 'info', 'warn', 'error'],
     fallback: 'info',
@@ -239,4 +303,13 @@ function findUrlFault(given: string, plainHosts: readonly string[]): string | nu
   if (url.username !== '' || url.search !== '' || url.hash !== '')
     return 'a URL with a user, a query or a fragment';
   return null;
+}
+
+/** The text may be a key of somebody else's: a message never repeats any of it. */
+function findSigningKeyFault(given: string): string | null {
+  try {
+    return parseSigningKey(given).asymmetricKeyType === 'ed25519' ? null : 'not an Ed25519 key';
+  } catch {
+    return 'not a private key in PKCS #8';
+  }
 }

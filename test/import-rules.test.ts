@@ -23,6 +23,12 @@ const FORBIDDEN = [
   ['shared/postgres/planted.ts', '@azure/identity'],
   ['functions/events/planted.ts', '../../shared/azure/runtime.ts'],
   ['functions/queues/planted.ts', '@azure/storage-queue'],
+  ['functions/http/planted.ts', '../../shared/jose/seal-dek.ts'],
+  ['shared/api/planted.ts', '../operations/snapshot.ts'],
+  ['shared/api/planted.ts', 'jose'],
+  ['shared/jose/planted.ts', '../azure/runtime.ts'],
+  ['cli/planted.ts', '../shared/operations/snapshot.ts'],
+  ['cli/planted.ts', '@azure/data-tables'],
   ['local/planted.ts', '../test/fakes/runtime.ts'],
 ] as const;
 
@@ -34,6 +40,10 @@ const ALLOWED = [
   ['shared/azure/planted.ts', '@azure/data-tables'],
   ['shared/postgres/planted.ts', 'pg'],
   ['functions/events/planted.ts', '@azure/functions'],
+  ['shared/api/planted.ts', 'zod'],
+  ['shared/jose/planted.ts', 'jose'],
+  ['cli/planted.ts', '../shared/api/servers.ts'],
+  ['cli/planted.ts', '@azure/identity'],
 ] as const;
 
 const fileOf = (folder: string, specifier: string) =>

@@ -149,7 +149,9 @@ function nextRotation(
   now: Date,
 ): Rotation {
   if (target !== kek.target)
-    return kek.target === null ? { state: 'idle' } : { state: 'running', startedAt: now };
+    return kek.target === null
+      ? { state: 'idle' }
+      : { state: 'running', startedAt: now, resumedAt: null, wave: null };
   if (kek.rotation.state === 'running' || newest === null) return kek.rotation;
   const blocker = newest === target ? undefined : versions.find((state) => state.version === newest);
   if (blocker !== undefined && blocker.reason !== null) {

@@ -1,5 +1,5 @@
 // What a server's row should say and what should be done about it, given its KEK. Pure.
-import { findVersion, type KekSnapshot } from './kek.ts';
+import { findVersion, isHeld, type KekSnapshot } from './kek.ts';
 import { isProven, type VersionState } from './key-status.ts';
 import type { Reason } from './reason.ts';
 import { mayAttempt } from './retry.ts';
@@ -13,7 +13,13 @@ export interface AccessDecision {
 /** The newer version that the rotation moves this server to by itself; undefined where it stays. */
 function targetOf(row: ServerRow, snapshot: KekSnapshot): VersionState | undefined {
   const target = findVersion(snapshot, snapshot.kek.target);
-  if (row.pinned || row.incoming || target === undefined || target.version === row.wrapped.kekVersion)
+  if (
+    row.pinned ||
+    row.incoming ||
+    row.moving !== null ||
+    target === undefined ||
+    target.version === row.wrapped.kekVersion
+  )
     return undefined;
   const createdOn = findVersion(snapshot, row.wrapped.kekVersion)?.attributes?.createdOn;
   const isOlder =
@@ -28,8 +34,9 @@ function targetOf(row: ServerRow, snapshot: KekSnapshot): VersionState | undefin
  * disabled version keeps its access. An expired version revokes only a server that can't be moved to a newer one; one that was revoked already
  * is opened when it has been moved, never before.
  */
-export function decideAccess(row: ServerRow, snapshot: KekSnapshot): AccessDecision {
-  if (row.hold !== null || snapshot.kek.hold !== null) return { desired: 'revoked', reason: 'OperatorHold' };
+export function decideAccess(row: ServerRow, snapshot: KekSnapshot, now: Date): AccessDecision {
+  if (isHeld(row.hold, now) || isHeld(snapshot.kek.hold, now))
+    return { desired: 'revoked', reason: 'OperatorHold' };
   const version = findVersion(snapshot, row.wrapped.kekVersion);
   if (version === undefined || version.verdict === 'unproven')
     return { desired: row.desired, reason: 'KeyNotProven' };

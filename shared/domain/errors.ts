@@ -25,7 +25,37 @@ export type ErrorCode =
   | 'ServerAuthFailed' // PostgreSQL refused the app's login
   | 'ServerRightsMissing' // the app's role lacks a right it needs; `detail` lists which
   | 'SecretSettingMissing' // `auth: setting` names an app setting that doesn't exist
-  | 'PublishFailed'; // an own event couldn't be published: it stays in the outbox
+  | 'PublishFailed' // an own event couldn't be published: it stays in the outbox
+  | 'InvalidRequest' // a request that can't be understood; `detail.faults` points at each field
+  | 'InvalidCursor' // a cursor that this app didn't make for this very listing
+  | 'AuthNotConfigured' // no issuer is configured: every route but health answers 503
+  | 'IssuerUnavailable' // the issuer's keys couldn't be had
+  | 'TokenMissing'
+  | 'TokenMalformed'
+  | 'TokenAlgorithmRefused' // signed in a way that isn't on the list, `none` among them
+  | 'TokenKeyUnknown' // the issuer has no key of that id
+  | 'TokenSignatureWrong'
+  | 'TokenIssuerWrong'
+  | 'TokenAudienceWrong'
+  | 'TokenExpired'
+  | 'TokenNotYetValid'
+  | 'RoleMissing' // the token is sound and lacks the role; `detail.role`
+  | 'PrincipalMismatch' // the token is another identity's than the server's own
+  | 'PreconditionFailed' // If-Match names another state of the resource
+  | 'KekNotFound'
+  | 'VersionNotFound'
+  | 'RegistrationRefused' // checks failed; `detail.checks` has each with its code and remedy
+  | 'ServerNotSettled' // it isn't `Ready`, and what was asked would leave it so
+  | 'ServerDeleted' // a tombstone: it can be purged, and nothing else
+  | 'ServerMoving' // a move is under way; it ends by itself
+  | 'CopyRefused' // that kind of copy can't be made like that
+  | 'DrillRefused' // a drill needs a server that is `Ready`
+  | 'DekRefused' // the server's state doesn't let its DEK out; `detail.state` and `detail.reason`
+  | 'DekRateLimited' // too many releases to one server; `detail.retryAfterSeconds`
+  | 'InvalidPublicKey' // the key that the DEK should be sealed to is no P-256 or X25519 public key
+  | 'VersionInUse' // something depends on the key version; `detail.dependents` says what
+  | 'VersionSoaking' // nothing depends on it, but not for long enough; `detail.retireFrom`
+  | 'RotationNotPossible'; // there is no proven newer version to rewrap under; `detail.reason`
 
 /**
  * Every error that pg-cmk throws on purpose. `retryable` says whether trying the same again may work;

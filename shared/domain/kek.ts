@@ -8,7 +8,16 @@ export interface KekPolicy {
   readonly expiredKeyPolicy: 'revoke' | 'warn';
   readonly transientBuffer: 'alert' | 'revoke';
   readonly rewrapVerification: 'sample' | 'every';
+  /** Nothing is rewrapped, but for servers whose version has expired: those would lose access otherwise. */
   readonly rewrapPaused: boolean;
+  /** These servers are rewrapped first, and the others only when all of them are. */
+  readonly canaryServers: readonly string[];
+  /** How many servers each wave after the canaries admits; null: all that are left. */
+  readonly waveServers: number | null;
+  /** From the end of one wave to the start of the next. */
+  readonly waveSoakSeconds: number;
+  /** More servers than these that fail in one rotation halt it; null: never. */
+  readonly haltAfterFailures: number | null;
 }
 
 export const DEFAULT_POLICY: KekPolicy = {
@@ -16,25 +25,67 @@ export const DEFAULT_POLICY: KekPolicy = {
   transientBuffer: 'alert',
   rewrapVerification: 'sample',
   rewrapPaused: false,
+  canaryServers: [],
+  waveServers: null,
+  waveSoakSeconds: 0,
+  haltAfterFailures: 10,
 };
 
 export interface Hold {
   readonly by: string;
   readonly reason: string;
   readonly since: Date;
+  /** A hold that ends by itself then (a drill's); null: only an operator lifts it. */
+  readonly until: Date | null;
+}
+
+/** Whether a hold is in force. */
+export const isHeld = (hold: Hold | null, now: Date): boolean =>
+  hold !== null && (hold.until === null || now < hold.until);
+
+/** Which servers a rotation in waves has come to: the canaries (number 0), or all ids up to `upTo` as well. */
+export interface Wave {
+  readonly number: number;
+  readonly upTo: string;
+  readonly openedAt: Date;
 }
 
 export type Rotation =
   | { readonly state: 'idle' }
-  | { readonly state: 'running'; readonly startedAt: Date }
+  /** `wave` null: every server is admitted. */
+  | {
+      readonly state: 'running';
+      readonly startedAt: Date;
+      readonly resumedAt: Date | null;
+      readonly wave: Wave | null;
+    }
+  /** More servers failed than the policy bears: nothing is rewrapped until an operator resumes it. */
+  | {
+      readonly state: 'halted';
+      readonly startedAt: Date;
+      readonly since: Date;
+      readonly failures: number;
+      readonly wave: Wave | null;
+    }
   | { readonly state: 'completed'; readonly startedAt: Date; readonly completedAt: Date }
   /** The newest version can't be the target; everything stays where it is. */
   | { readonly state: 'blocked'; readonly newest: string; readonly reason: KeyReason; readonly since: Date };
 
 /** How many wrapped DEKs depend on each key version, as last counted. */
+export interface VersionCount {
+  /** Wrappings under the version, tombstones' and copies' included. */
+  readonly servers: number;
+  readonly tombstones: number;
+  readonly copies: number;
+  /** Of `servers`, those whose wrapping the vault hasn't unwrapped yet. */
+  readonly unproven: number;
+  /** Wrappings under other versions that replaced one of this version and aren't proven yet. */
+  readonly unprovenSuccessors: number;
+}
+
 export interface Census {
   readonly countedAt: Date;
-  readonly versions: Readonly<Record<string, { readonly servers: number; readonly unproven: number }>>;
+  readonly versions: Readonly<Record<string, VersionCount>>;
   readonly notSettled: number;
 }
 
@@ -52,6 +103,8 @@ export interface KekState {
   readonly census: Census | null;
   /** When the last reconcile began to observe: hints older than that are answered by it. */
   readonly observedFrom: Date | null;
+  /** When an event or a record of the vault's audit log last led to a look at this KEK. */
+  readonly lastHintAt: Date | null;
 }
 
 export interface KekSnapshot {
@@ -70,6 +123,7 @@ export const makeKekState = (kek: KekId): KekState => ({
   hold: null,
   census: null,
   observedFrom: null,
+  lastHintAt: null,
 });
 
 export const findVersion = (snapshot: KekSnapshot, version: string | null): VersionState | undefined =>

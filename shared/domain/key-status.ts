@@ -64,6 +64,8 @@ export interface VersionState {
   readonly provenAt: Date | null;
   /** Whether the app itself is in trouble over it: not able to ask for too long, or a canary that came back wrong. */
   readonly degraded: boolean;
+  /** When an operator retired it: nothing depended on it, and nothing is wrapped under it again. */
+  readonly retiredAt: Date | null;
 }
 
 export interface StatusRules {
@@ -100,6 +102,7 @@ export function makeVersionState(version: string, now: Date): VersionState {
     warnedDays: null,
     provenAt: null,
     degraded: false,
+    retiredAt: null,
   };
 }
 

@@ -20,6 +20,16 @@ export interface RewrapFailure extends Retry {
   readonly code: ErrorCode;
 }
 
+export interface Moving {
+  readonly to: KekId;
+  readonly since: Date;
+}
+
+export interface CopyOf {
+  readonly serverId: string;
+  readonly kind: 'replica' | 'restore';
+}
+
 export interface ServerRow {
   readonly serverId: string;
   readonly kek: KekId;
@@ -29,6 +39,8 @@ export interface ServerRow {
   readonly provenAt: Date | null;
   /** How many wrappings were replaced so far; numbers the history rows. */
   readonly sequence: number;
+  /** The version of this KEK whose wrapping this one replaced; null: none, or another KEK's. */
+  readonly replacedVersion: string | null;
   /** Registered with a version in the key id: never rewrapped by itself. */
   readonly pinned: boolean;
   readonly access: AccessSpec;
@@ -54,6 +66,12 @@ export interface ServerRow {
   readonly rewrapFailure: RewrapFailure | null;
   /** Being moved in, not yet answered for by this partition: workers leave it alone. */
   readonly incoming: boolean;
+  /** Being moved out to another KEK: its wrapping stays as it is, and the index says who answers for it. */
+  readonly moving: Moving | null;
+  /** The server whose DEK it shares; a replica shares its KEK too. */
+  readonly copyOf: CopyOf | null;
+  /** Until when the last release of the DEK may be relied on; null: never released. */
+  readonly leaseExpiresOn: Date | null;
   /** Deleted by its owner; its wrapping is still rewrapped and counted. */
   readonly tombstone: boolean;
   readonly createdAt: Date;

@@ -72,7 +72,7 @@ function isOnServer(
   attempt: number | null,
 ): boolean {
   if (row.access.kind === 'none') return false;
-  const decided = withDecision(row, decideAccess(row, snapshot), now);
+  const decided = withDecision(row, decideAccess(row, snapshot, now), now);
   return decideAccessWork(decided, now, periods, decided.failure === null ? null : attempt) !== 'none';
 }
 
@@ -121,7 +121,7 @@ async function decideRange(
 /** The row as it should be; for a server that has nothing but its DEK, the decision is the effect too. */
 function decideRow(row: ServerRow, snapshot: KekSnapshot, now: Date): ServerRow {
   if (row.incoming || row.tombstone) return row;
-  const decided = withDecision(row, decideAccess(row, snapshot), now);
+  const decided = withDecision(row, decideAccess(row, snapshot, now), now);
   const waits = decided.desired === 'granted' && decided.desiredReason === 'KeyNotProven';
   if (row.access.kind !== 'none' || decided.applied === decided.desired || waits) return decided;
   return { ...decided, applied: decided.desired, appliedAt: now };

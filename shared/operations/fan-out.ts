@@ -7,7 +7,7 @@ import {
   type InspectionPeriods,
   withDecision,
 } from '../domain/decide-server.ts';
-import type { Census, KekSnapshot } from '../domain/kek.ts';
+import type { Census, KekSnapshot, VersionCount } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
 import { RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
 import { isApplied, type ServerRow } from '../domain/server.ts';
@@ -97,7 +97,8 @@ function addToRange(ranges: Range[], serverId: string, work: Work): void {
 }
 
 function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutDeps['rules']): Work {
-  const decided = row.incoming || row.tombstone ? row : withDecision(row, decideAccess(row, snapshot), now);
+  const decided =
+    row.incoming || row.tombstone ? row : withDecision(row, decideAccess(row, snapshot, now), now);
   const rewrap = decideRewrap(row, snapshot, now, rules.proveAfterSeconds, null);
   return {
     access: decided !== row || decideAccessWork(row, now, rules.inspection, null) !== 'none',
@@ -108,15 +109,25 @@ function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutD
 }
 
 function makeCount(countedAt: Date) {
-  const versions = new Map<string, { servers: number; unproven: number }>();
+  const versions = new Map<string, { -readonly [name in keyof VersionCount]: number }>();
+  const entryOf = (version: string) => {
+    const found = versions.get(version);
+    if (found !== undefined) return found;
+    const entry = { servers: 0, tombstones: 0, copies: 0, unproven: 0, unprovenSuccessors: 0 };
+    versions.set(version, entry);
+    return entry;
+  };
   let notSettled = 0;
   let behind = 0;
   return {
     add: (row: ServerRow, work: Work) => {
-      const entry = versions.get(row.wrapped.kekVersion) ?? { servers: 0, unproven: 0 };
+      const entry = entryOf(row.wrapped.kekVersion);
       entry.servers += 1;
+      if (row.tombstone) entry.tombstones += 1;
+      if (row.copyOf !== null) entry.copies += 1;
       if (row.provenAt === null) entry.unproven += 1;
-      versions.set(row.wrapped.kekVersion, entry);
+      if (row.provenAt === null && row.replacedVersion !== null)
+        entryOf(row.replacedVersion).unprovenSuccessors += 1;
       if (work.unsettled) notSettled += 1;
       if (work.follows) behind += 1;
     },

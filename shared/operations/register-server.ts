@@ -185,6 +185,7 @@ function makeRow(
     wrappedAt: now,
     provenAt: proven ? now : null,
     sequence: 0,
+    replacedVersion: null,
     pinned,
     access,
     keyLossPolicy,
@@ -203,6 +204,9 @@ function makeRow(
     failure: null,
     rewrapFailure: null,
     incoming: false,
+    moving: null,
+    copyOf: null,
+    leaseExpiresOn: null,
     tombstone: false,
     createdAt: now,
   };

@@ -41,6 +41,7 @@ export function toWrite(outcome: Outcome, now: Date): ServerWrite {
       wrappedAt: now,
       provenAt: outcome.proven ? now : null,
       sequence: sequence + 1,
+      replacedVersion: wrapped.kekVersion,
       rewrapFailure: null,
     },
     etag,

@@ -27,8 +27,11 @@ export interface KekChange {
 export interface KekStore {
   /** @throws CmkError InvalidRow, StoreUnavailable */
   read(kek: KekId): Promise<StoredKek | undefined>;
-  /** Every KEK, or every KEK of one vault. Rows that don't parse are reported to `onInvalid` and left out. */
-  list(filter: { readonly vault: string | null }): AsyncIterable<StoredKek>;
+  /**
+   * Every KEK, or every KEK of one vault, in the order of `kekKey`; from that one on where `from` names one. Rows that
+   * don't parse are reported to `onInvalid` and left out.
+   */
+  list(filter: { readonly vault: string | null; readonly from?: KekId | null }): AsyncIterable<StoredKek>;
   /** One transaction. @throws CmkError WriteConflict, StoreUnavailable (retryable) */
   commit(kek: KekId, change: KekChange): Promise<void>;
 }

@@ -17,8 +17,19 @@ export interface PublicKey {
   readonly spki: Uint8Array;
 }
 
+/** What the vault does with a key that was deleted. */
+export interface Recovery {
+  /** Whether a deleted key can be had back at all (soft delete). */
+  readonly recoverable: boolean;
+  /** Whether nobody can purge it before its time. */
+  readonly purgeProtected: boolean;
+  /** Days that a deleted key is kept; null: not said. */
+  readonly days: number | null;
+}
+
 export interface VersionDescription {
   readonly attributes: VersionAttributes;
+  readonly recovery: Recovery;
   readonly publicKey: PublicKey;
   readonly operations: readonly string[];
 }

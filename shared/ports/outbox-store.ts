@@ -32,6 +32,6 @@ export interface AuditStore {
   tail(chain: ChainName, limit: number): Promise<readonly ChainedRecord[]>;
   /** One transaction of at most 99 records. @throws CmkError WriteConflict if another writer was there */
   append(chain: ChainName, records: readonly ChainedRecord[]): Promise<void>;
-  /** The whole chain, in order. */
-  readChain(chain: ChainName): AsyncIterable<ChainedRecord>;
+  /** The chain in order, from its start or after that sequence number. */
+  readChain(chain: ChainName, after?: number): AsyncIterable<ChainedRecord>;
 }

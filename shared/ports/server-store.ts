@@ -14,6 +14,17 @@ export interface HistoryRow {
   readonly replacedBy: string;
 }
 
+export interface HistoryQuery {
+  /** `next` of the page before; null from the start. */
+  readonly after: string | null;
+  readonly limit: number;
+}
+
+export interface HistoryPage {
+  readonly rows: readonly Stored<HistoryRow>[];
+  readonly next: string | null;
+}
+
 export interface ServerWrite extends Write<ServerRow> {
   /**
    * The wrapping that this write replaces, filed in the same transaction.
@@ -59,6 +70,15 @@ export interface ServerStore {
   commit(kek: KekId, writes: readonly ServerWrite[], outbox: OutboxEntry | null): Promise<void>;
   /** The replaced wrappings of a server, oldest first. */
   history(kek: KekId, serverId: string): Promise<readonly HistoryRow[]>;
+  /**
+   * Takes a row away, where its wrapping is answered for elsewhere (a move) or was given up for good (a purge).
+   * A row that is gone already is no error. @throws CmkError WriteConflict, StoreUnavailable (retryable)
+   */
+  remove(kek: KekId, serverId: string, etag: string): Promise<void>;
+  /** Replaced wrappings of one key version, of all servers; at most `limit` that are looked at in one page. */
+  pageHistory(kek: KekId, version: string, query: HistoryQuery): Promise<HistoryPage>;
+  /** A row that is gone already is no error. @throws CmkError WriteConflict, StoreUnavailable (retryable) */
+  removeHistory(kek: KekId, row: Stored<HistoryRow>): Promise<void>;
   /** Whether a server that follows the rotation is still under another version than `target`. */
   hasServersOff(kek: KekId, target: string): Promise<boolean>;
 }
@@ -68,4 +88,8 @@ export interface ServerIndex {
   find(serverId: string): Promise<Stored<KekId> | undefined>;
   /** @throws CmkError WriteConflict if the id is taken */
   claim(serverId: string, kek: KekId): Promise<void>;
+  /** Says that another KEK's partition answers for the server. @throws CmkError WriteConflict */
+  point(serverId: string, kek: KekId, etag: string): Promise<void>;
+  /** Frees the id. One that is free already is no error. @throws CmkError WriteConflict */
+  release(serverId: string, etag: string): Promise<void>;
 }

@@ -1,6 +1,6 @@
 // The contract of KekStore and BreakerStore.
 import { describe, expect, test } from 'vitest';
-import type { Rotation } from '../../shared/domain/kek.ts';
+import type { Rotation, VersionCount } from '../../shared/domain/kek.ts';
 import type { KekId } from '../../shared/domain/key-id.ts';
 import type { KekChange, OutboxEntry } from '../../shared/ports/kek-store.ts';
 import {
@@ -51,7 +51,7 @@ export function describeKekStore(start: StartStores): void {
 
     test.each<Rotation>([
       { state: 'idle' },
-      { state: 'running', startedAt: NOW },
+      { state: 'running', startedAt: NOW, resumedAt: null, wave: null },
       { state: 'completed', startedAt: NOW, completedAt: LATER },
     ])('a rotation that is $state comes back', async (rotation) => {
       const kek = newKek();
@@ -62,9 +62,11 @@ export function describeKekStore(start: StartStores): void {
 
     test('a census of many versions comes back', async () => {
       const kek = newKek();
-      const counted = Array.from({ length: 1500 }, (_, n) => [versionOf(n), { servers: n, unproven: 0 }]);
-      const versions: Readonly<Record<string, { servers: number; unproven: number }>> =
-        Object.fromEntries(counted);
+      const counted = Array.from({ length: 1500 }, (_, n) => [
+        versionOf(n),
+        { servers: n, tombstones: 0, copies: 0, unproven: 0, unprovenSuccessors: 0 },
+      ]);
+      const versions: Readonly<Record<string, VersionCount>> = Object.fromEntries(counted);
       const value = { ...plainKek(kek), census: { countedAt: NOW, versions, notSettled: 0 } };
       await keks().commit(kek, change({ kek: { value, etag: null } }));
       const stored = await keks().read(kek);

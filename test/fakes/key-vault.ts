@@ -9,6 +9,7 @@ import type {
   KeyVault,
   LocalWrap,
   PublicKey,
+  Recovery,
   UnwrapUse,
   VersionDescription,
 } from '../../shared/ports/key-vault.ts';
@@ -47,6 +48,7 @@ export interface VaultCondition {
   readonly retryAfterSeconds: number | null;
   /** Whether GET of a disabled version answers 403 KeyDisabled; Azure isn't documented to do either. */
   readonly hidesDisabled: boolean;
+  readonly recovery: Recovery;
 }
 
 const WELL: VaultCondition = {
@@ -55,6 +57,7 @@ const WELL: VaultCondition = {
   throttledCalls: 0,
   retryAfterSeconds: null,
   hidesDisabled: false,
+  recovery: { recoverable: true, purgeProtected: true, days: 90 },
 };
 
 interface StoredVersion {
@@ -196,7 +199,8 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
         return httpFault(403, 'Forbidden', 'KeyDisabled');
       }
       const { attributes, publicKey, operations } = stored;
-      return { value: { attributes, publicKey, operations } };
+      const { recovery } = this.#condition(kek.vault);
+      return { value: { attributes, recovery, publicKey, operations } };
     });
   }
 

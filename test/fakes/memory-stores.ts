@@ -22,6 +22,7 @@ export type ReadOperation =
   | 'servers.page'
   | 'servers.history'
   | 'servers.hasServersOff'
+  | 'servers.pageHistory'
   | 'index.find'
   | 'outbox.page'
   | 'audit.tail'
@@ -30,7 +31,11 @@ export type WriteOperation =
   | 'keks.commit'
   | 'keks.writeBreaker'
   | 'servers.commit'
+  | 'servers.remove'
+  | 'servers.removeHistory'
   | 'index.claim'
+  | 'index.point'
+  | 'index.release'
   | 'outbox.put'
   | 'outbox.markAudited'
   | 'outbox.remove'
@@ -138,9 +143,10 @@ export function makeMemoryStores(options: MemoryStoresOptions = {}): MemoryStore
 
   const kekStore: KekStore & BreakerStore = {
     read: (kek) => run('keks.read', () => readKek(kekKey(kek))),
-    async *list({ vault }) {
+    async *list({ vault, from = null }) {
       const names = await run('keks.list', () => keks.partitions());
-      for (const name of names.filter((one) => vault === null || one.startsWith(`${vault}|`))) {
+      const ofVault = names.filter((one) => vault === null || one.startsWith(`${vault}|`));
+      for (const name of ofVault.filter((one) => from === null || one >= kekKey(from))) {
         const stored = orReport(() => readKek(name), options.onInvalid);
         if (stored !== undefined) yield stored;
       }
@@ -200,6 +206,19 @@ export function makeMemoryStores(options: MemoryStoresOptions = {}): MemoryStore
       run('servers.history', () =>
         historyOf(kekKey(kek), serverId).toSorted((a, b) => a.sequence - b.sequence),
       ),
+    remove: (kek, serverId, etag) =>
+      write('servers.remove', kekKey(kek), [servers.remove(kekKey(kek), serverId, etag)]),
+    pageHistory: (kek, version, { after, limit }) =>
+      run('servers.pageHistory', () => {
+        const partition = kekKey(kek);
+        const keys = history.rowKeys(partition).filter((rowKey) => after === null || rowKey > after);
+        const shown = keys.slice(0, limit);
+        const rows = shown.flatMap((rowKey) => history.read(partition, rowKey) ?? []);
+        const next = keys.length > limit ? (shown.at(-1) ?? null) : null;
+        return { rows: rows.filter(({ value }) => value.wrapped.kekVersion === version), next };
+      }),
+    removeHistory: (kek, { value, etag }) =>
+      write('servers.removeHistory', kekKey(kek), [history.remove(kekKey(kek), historyKey(value), etag)]),
     hasServersOff: (kek, target) =>
       run('servers.hasServersOff', () =>
         servers
@@ -214,6 +233,9 @@ export function makeMemoryStores(options: MemoryStoresOptions = {}): MemoryStore
     find: (serverId) => run('index.find', () => index.read(serverId, 'server')),
     claim: (serverId, kek) =>
       write('index.claim', serverId, [index.write(serverId, 'server', { value: kek, etag: null })]),
+    point: (serverId, kek, etag) =>
+      write('index.point', serverId, [index.write(serverId, 'server', { value: kek, etag })]),
+    release: (serverId, etag) => write('index.release', serverId, [index.remove(serverId, 'server', etag)]),
   };
 
   const outboxStore: OutboxStore = {
@@ -256,8 +278,9 @@ export function makeMemoryStores(options: MemoryStoresOptions = {}): MemoryStore
       );
       if (rows.length > 0) await write('audit.append', chain, [followsTail(chain, records), ...rows]);
     },
-    async *readChain(chain) {
-      yield* await run('audit.readChain', () => chainOf(chain));
+    async *readChain(chain, after = 0) {
+      const records = await run('audit.readChain', () => chainOf(chain));
+      yield* records.filter(({ sequence }) => sequence > after);
     },
   };
 

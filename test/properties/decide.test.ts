@@ -235,8 +235,8 @@ describe('a server', () => {
       fc.property(fleet, row, (before, one) => {
         const { snapshot, seconds } = deepFreeze(reach(before));
         deepFreeze(one);
-        expect(decideAccess(one, snapshot)).toEqual(
-          decideAccess(structuredClone(one), structuredClone(snapshot)),
+        expect(decideAccess(one, snapshot, at(0))).toEqual(
+          decideAccess(structuredClone(one), structuredClone(snapshot), at(0)),
         );
         expect(decideRewrap(one, snapshot, at(seconds), 600, null)).toEqual(
           decideRewrap(structuredClone(one), structuredClone(snapshot), at(seconds), 600, null),
@@ -251,7 +251,7 @@ describe('a server', () => {
         const { snapshot } = reach(before);
         const { target } = snapshot.kek;
         const own = findVersion(snapshot, one.wrapped.kekVersion);
-        if (own?.verdict !== 'revoke' || decideAccess(one, snapshot).desired === 'revoked') return;
+        if (own?.verdict !== 'revoke' || decideAccess(one, snapshot, at(0)).desired === 'revoked') return;
         const leaves =
           own.verdictReason === 'KeyExpired' &&
           findVersion(snapshot, target)?.verdict === 'serve' &&
@@ -269,7 +269,7 @@ describe('a server', () => {
         const { snapshot } = reach(before);
         fc.pre(one.desired === 'granted' && one.hold === null);
         if (findVersion(snapshot, one.wrapped.kekVersion)?.verdict === 'revoke') return;
-        expect(decideAccess(one, snapshot).desired).toBe('granted');
+        expect(decideAccess(one, snapshot, at(0)).desired).toBe('granted');
       }),
     );
   });
@@ -280,7 +280,8 @@ describe('a server', () => {
         const { snapshot } = reach(before);
         fc.pre(one.desired === 'revoked');
         if (findVersion(snapshot, one.wrapped.kekVersion)?.verdict === 'serve') return;
-        if (decideAccess(one, snapshot).desired === 'granted') expect(one.keyLossPolicy).toBe('alertOnly');
+        if (decideAccess(one, snapshot, at(0)).desired === 'granted')
+          expect(one.keyLossPolicy).toBe('alertOnly');
       }),
     );
   });
@@ -312,7 +313,7 @@ describe('a server', () => {
         if (work.kind !== 'rewrap') return;
         expect(work.target).toBe(snapshot.kek.target);
         expect(isProven(findVersion(snapshot, work.target))).toBe(true);
-        const after = decideAccess({ ...one, wrapped: wrappedUnder(work.target) }, snapshot);
+        const after = decideAccess({ ...one, wrapped: wrappedUnder(work.target) }, snapshot, at(0));
         expect(after.desired).toBe(one.hold === null ? 'granted' : 'revoked');
         expect(
           decideRewrap({ ...one, wrapped: wrappedUnder(work.target) }, snapshot, at(seconds), 600, null).kind,

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type Environment, readConfig } from '../../shared/config.ts';
@@ -46,6 +47,9 @@ describe('readConfig', () => {
       eventTopic: null,
       auditEventHub: null,
       postgresCaFile: null,
+      api: null,
+      dek: { leaseSeconds: 300, releasesPerMinute: 10 },
+      retireSoakHours: 2,
       logLevel: 'info',
     });
   });
@@ -106,6 +110,47 @@ describe('readConfig', () => {
     expect(readConfig(byUris).storage).toEqual(uris);
   });
 
+  describe('the API', () => {
+    const pem = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' });
+    const given = {
+      ...minimal,
+      PGCMK_AUTH_ISSUER: 'https://login.microsoftonline.com/t/v2.0',
+      PGCMK_AUTH_AUDIENCE: 'api://pg-cmk, 5b4c2f6e-0000-4000-8000-000000000001',
+      PGCMK_SIGNING_KEY: String(pem),
+    };
+
+    test('needs an issuer, an audience and a signing key together', () => {
+      expect(readConfig(given).api).toMatchObject({
+        issuer: 'https://login.microsoftonline.com/t/v2.0',
+        audiences: ['api://pg-cmk', '5b4c2f6e-0000-4000-8000-000000000001'],
+        jwksUri: null,
+        rolesClaim: 'roles',
+        principalClaim: 'oid',
+      });
+      const { PGCMK_AUTH_ISSUER } = given;
+      expect(faultsOf({ ...minimal, PGCMK_AUTH_ISSUER })).toMatchObject([
+        { name: 'PGCMK_AUTH_AUDIENCE' },
+        { name: 'PGCMK_SIGNING_KEY' },
+      ]);
+    });
+
+    test('takes the signing key as PEM, as PEM on one line, and as base64', () => {
+      const base64 = String(pem).replaceAll(/-----.*-----|\n/g, '');
+      for (const text of [String(pem), String(pem).replaceAll('\n', '\\n'), base64])
+        expect(faultsOf({ ...given, PGCMK_SIGNING_KEY: text })).toEqual([]);
+    });
+
+    test('refuses another key, and shows nothing of it', () => {
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const other = privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
+      for (const text of [other, 'c2VjcmV0']) {
+        const faults = faultsOf({ ...given, PGCMK_SIGNING_KEY: text });
+        expect(faults).toMatchObject([{ name: 'PGCMK_SIGNING_KEY' }]);
+        expect(JSON.stringify(faults)).not.toContain(text);
+      }
+    });
+  });
+
   test('lists all faults at once', () => {
     expect(
       faultsOf({
@@ -152,7 +197,7 @@ describe('readConfig', () => {
 
 describe('settings', () => {
   test('no setting is without a meaning', () => {
-    expect(settingsTable).toHaveLength(31);
+    expect(settingsTable).toHaveLength(40);
     expect(settingsTable.filter(({ meaning }) => meaning === '')).toEqual([]);
   });
 

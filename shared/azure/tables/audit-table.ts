@@ -54,7 +54,7 @@ export function makeAuditTable(table: ConditionalTable): AuditStore {
       ]);
     },
 
-    readChain: (chain) => readRange(chain, 1, Number.MAX_SAFE_INTEGER),
+    readChain: (chain, after = 0) => readRange(chain, after + 1, Number.MAX_SAFE_INTEGER),
   };
 }
 

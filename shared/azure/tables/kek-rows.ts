@@ -30,7 +30,14 @@ const keyReason = z.enum([
   'CanaryUnavailable',
 ]);
 
-export const hold = kept({ by: z.string(), reason: z.string(), since: instant });
+export const hold = kept({
+  by: z.string(),
+  reason: z.string(),
+  since: instant,
+  until: instant.nullable(),
+});
+
+const wave = kept({ number: count, upTo: z.string(), openedAt: instant }).nullable();
 
 const kekColumns = z.object({
   schema: schemaColumn,
@@ -40,7 +47,19 @@ const kekColumns = z.object({
   rotation: json(
     z.discriminatedUnion('state', [
       kept({ state: z.literal('idle') }),
-      kept({ state: z.literal('running'), startedAt: instant }),
+      kept({
+        state: z.literal('running'),
+        startedAt: instant,
+        resumedAt: instant.nullable(),
+        wave,
+      }),
+      kept({
+        state: z.literal('halted'),
+        startedAt: instant,
+        since: instant,
+        failures: count,
+        wave,
+      }),
       kept({ state: z.literal('completed'), startedAt: instant, completedAt: instant }),
       kept({ state: z.literal('blocked'), newest: keyVersion, reason: keyReason, since: instant }),
     ]),
@@ -51,17 +70,31 @@ const kekColumns = z.object({
       transientBuffer: z.enum(['alert', 'revoke']),
       rewrapVerification: z.enum(['sample', 'every']),
       rewrapPaused: z.boolean(),
+      canaryServers: z.array(z.string()).readonly(),
+      waveServers: count.nullable(),
+      waveSoakSeconds: count,
+      haltAfterFailures: count.nullable(),
     }),
   ),
   hold: json(hold.nullable()),
   census: json(
     kept({
       countedAt: instant,
-      versions: z.record(keyVersion, kept({ servers: count, unproven: count })),
+      versions: z.record(
+        keyVersion,
+        kept({
+          servers: count,
+          tombstones: count,
+          copies: count,
+          unproven: count,
+          unprovenSuccessors: count,
+        }),
+      ),
       notSettled: count,
     }).nullable(),
   ),
   observedFrom: orNone(instant),
+  lastHintAt: orNone(instant),
 });
 
 export const kekFormat = makeRowFormat({
@@ -100,6 +133,7 @@ const versionColumns = z.object({
   warnedDays: json(count.nullable()),
   provenAt: orNone(instant),
   degraded: z.boolean(),
+  retiredAt: orNone(instant),
 });
 
 export const versionFormat = makeRowFormat({

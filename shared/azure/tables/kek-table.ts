@@ -34,8 +34,12 @@ export function makeKekTable(
       return entities.length === 0 ? undefined : toStoredKek(entities);
     },
 
-    async *list({ vault }) {
-      const filter = vault === null ? KEK_AND_VERSIONS : `${ofVault(vault)} and ${KEK_AND_VERSIONS}`;
+    async *list({ vault, from = null }) {
+      const filter = [
+        ...(vault === null ? [] : [ofVault(vault)]),
+        ...(from === null ? [] : [odata`PartitionKey ge ${kekKey(from)}`]),
+        KEK_AND_VERSIONS,
+      ].join(' and ');
       for await (const entities of groupPartitions(table.pages({ filter }))) {
         try {
           yield toStoredKek(entities);

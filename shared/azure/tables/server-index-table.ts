@@ -14,4 +14,8 @@ export const makeServerIndexTable = (table: ConditionalTable): ServerIndex => ({
   claim: async (serverId, kek) => {
     await table.commit(serverId, [toRowWrite(ROW, { value: kek, etag: null }, indexFormat)]);
   },
+  point: async (serverId, kek, etag) => {
+    await table.commit(serverId, [toRowWrite(ROW, { value: kek, etag }, indexFormat)]);
+  },
+  release: (serverId, etag) => table.remove({ partitionKey: serverId, rowKey: ROW }, etag),
 });

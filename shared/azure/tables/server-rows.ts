@@ -37,6 +37,12 @@ const serverReason = z.enum([
 /** Only shown, so one that this version of the app doesn't know is no fault. */
 const errorCode = z.custom<ErrorCode>((value) => typeof value === 'string' && /^[A-Z]\w+$/.test(value));
 
+/** A KEK as its partition is named. */
+const kekName = z.codec(z.string(), z.custom<KekId>(), {
+  decode: (text) => parseKekKey(text),
+  encode: kekKey,
+});
+
 const retry = { message: z.string(), since: instant, attempt: count, nextAttemptAt: instant };
 
 const access = z.discriminatedUnion('kind', [
@@ -70,6 +76,7 @@ const serverColumns = z.object({
   wrappedAt: instant,
   provenAt: orNone(instant),
   sequence: count,
+  replacedVersion: orNone(keyVersion),
   pinned: z.boolean(),
   access: json(access),
   keyLossPolicy: z.enum(['terminate', 'drain', 'denyNew', 'alertOnly']),
@@ -88,6 +95,9 @@ const serverColumns = z.object({
   failure: json(kept({ ...retry, reason: serverReason }).nullable()),
   rewrapFailure: json(kept({ ...retry, code: errorCode }).nullable()),
   incoming: z.boolean(),
+  moving: json(kept({ to: kekName, since: instant }).nullable()),
+  copyOf: json(kept({ serverId: z.string(), kind: z.enum(['replica', 'restore']) }).nullable()),
+  leaseExpiresOn: orNone(instant),
   tombstone: z.boolean(),
   createdAt: instant,
 });

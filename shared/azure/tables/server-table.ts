@@ -62,6 +62,28 @@ export function makeServerTable(
       return rows.toSorted((a, b) => a.sequence - b.sequence);
     },
 
+    remove: (kek, serverId, etag) =>
+      table.remove({ partitionKey: kekKey(kek), rowKey: serverRowKey(serverId) }, etag),
+
+    pageHistory: async (kek, version, { after, limit }) => {
+      const rows: Stored<HistoryRow>[] = [];
+      const bound = after === null ? '' : odata` and RowKey gt ${after}`;
+      const filter = `${prefixFilter(kekKey(kek), HISTORY_PREFIX)}${bound}`;
+      for await (const { entities, isLast } of table.pages({ filter, pageSize: limit })) {
+        for (const entity of entities) {
+          const stored = toStored(entity, historyFormat);
+          if (stored.value.wrapped.kekVersion === version) rows.push(stored);
+        }
+        const last = entities.at(-1)?.rowKey;
+        // Pages may be empty: then there is nothing yet to go on from.
+        if (last !== undefined) return { rows, next: isLast ? null : last };
+      }
+      return { rows, next: null };
+    },
+
+    removeHistory: (kek, { value, etag }) =>
+      table.remove({ partitionKey: kekKey(kek), rowKey: historyRowKey(value) }, etag),
+
     hasServersOff: async (kek, target) => {
       const follows = odata`kekVersion ne ${target} and pinned eq ${false} and incoming eq ${false}`;
       const filter = `${prefixFilter(kekKey(kek), SERVER_PREFIX)} and ${follows}`;

@@ -4,13 +4,15 @@ import type { KeyClient, KeyVaultKey } from '@azure/keyvault-keys';
 import { type KekId, parseVersion } from '../../domain/key-id.ts';
 import type { VersionAttributes } from '../../domain/key-status.ts';
 import type { DeletedAnswer, VaultAnswer } from '../../domain/vault-answer.ts';
-import type { KeyDescription, PublicKey, VersionDescription } from '../../ports/key-vault.ts';
+import type { KeyDescription, PublicKey, Recovery, VersionDescription } from '../../ports/key-vault.ts';
 import { type AskOptions, askVault, assertSameKey } from './ask-vault.ts';
 import { UnexpectedAnswer } from './vault-fault.ts';
 
 type Described = KeyDescription['versions'][number];
 
 interface ReadProperties {
+  readonly recoveryLevel?: string | undefined;
+  readonly recoverableDays?: number | undefined;
   readonly enabled?: boolean;
   readonly notBefore?: Date;
   readonly expiresOn?: Date;
@@ -88,6 +90,7 @@ export function describeKeyVersion(
     assertSameKey(key.id, kek, concrete);
     return {
       attributes: toAttributes(key.properties),
+      recovery: toRecovery(key.properties),
       publicKey: toPublicKey(key),
       operations: key.keyOperations ?? [],
     };
@@ -121,6 +124,16 @@ function toAttributes(properties: ReadProperties): VersionAttributes {
     throw new UnexpectedAnswer('a version with a date that is none');
   }
   return { enabled, ...dates };
+}
+
+/** What the recovery level of a key says of its vault; a level that isn't known promises nothing. */
+function toRecovery({ recoveryLevel = '', recoverableDays }: ReadProperties): Recovery {
+  const level = recoveryLevel.toLowerCase();
+  return {
+    recoverable: level.includes('recoverable'),
+    purgeProtected: level.includes('recoverable') && !level.includes('purgeable'),
+    days: recoverableDays ?? null,
+  };
 }
 
 function toPublicKey({ keyType, key }: KeyVaultKey): PublicKey {

@@ -267,7 +267,7 @@ describe('the target', () => {
     const decision = decide(snapshotOf([serving(V1)]), observe(V2, good(V1), good(V2)), contextAt(5));
     expect(decision.snapshot.kek).toMatchObject({
       epoch: 8,
-      rotation: { state: 'running', startedAt: at(5) },
+      rotation: { state: 'running', startedAt: at(5), resumedAt: null, wave: null },
     });
     expect(decision.transitions.at(-1)).toEqual({
       action: 'kek.target',
@@ -295,7 +295,7 @@ describe('the target', () => {
 describe('the rotation', () => {
   const rotate = (rotation: Rotation, observation: KekObservation, versions = [serving(V1)], current = V1) =>
     decide(snapshotOf(versions, { target: current, rotation }), observation, contextAt(9));
-  const running: Rotation = { state: 'running', startedAt: T0 };
+  const running: Rotation = { state: 'running', startedAt: T0, resumedAt: null, wave: null };
   const completed: Rotation = { state: 'completed', startedAt: T0, completedAt: at(1) };
   const blocked: Rotation = { state: 'blocked', newest: V2, reason: 'KeyDisabled', since: T0 };
 
@@ -340,7 +340,7 @@ describe('the rotation', () => {
       'blocked, and the newest is proven: it runs',
       blocked,
       observe(V2, good(V2)),
-      { state: 'running', startedAt: at(9) },
+      { state: 'running', startedAt: at(9), resumedAt: null, wave: null },
     ],
     ['blocked, and the newest was deleted from the list', blocked, observe(V1, good(V1)), { state: 'idle' }],
     ['blocked, and the newest was not observed', blocked, observe(V3, good(V1)), { state: 'idle' }],
@@ -349,7 +349,7 @@ describe('the rotation', () => {
       'running starts anew with a newer target',
       running,
       observe(V2, good(V2)),
-      { state: 'running', startedAt: at(9) },
+      { state: 'running', startedAt: at(9), resumedAt: null, wave: null },
     ],
     ['completed stays', completed, observe(V1, good(V1)), completed],
     ['completed, then blocked', completed, observe(V2, disabled(V2)), { ...blocked, since: at(9) }],
@@ -357,7 +357,7 @@ describe('the rotation', () => {
       'completed, then a newer target',
       completed,
       observe(V2, good(V2)),
-      { state: 'running', startedAt: at(9) },
+      { state: 'running', startedAt: at(9), resumedAt: null, wave: null },
     ],
     [
       'the target itself in trouble blocks nothing',

@@ -141,7 +141,7 @@ describe('decideAccess', () => {
     ],
     ['an operator holds it, never proven', { hold: HOLD }, snapshotOf([]), 'revoked', 'OperatorHold'],
   ] as const)('%s', (_, over, snapshot, desired, reason) => {
-    expect(decideAccess(serverOf(over), snapshot)).toEqual({ desired, reason });
+    expect(decideAccess(serverOf(over), snapshot, T0)).toEqual({ desired, reason });
   });
 
   test.each([
@@ -149,13 +149,15 @@ describe('decideAccess', () => {
     ['was suspect once', doubtful(V2)],
     ['came back wrong', serving(V2, { status: 'unknown', reason: 'CanaryMismatch' })],
   ])('I-02: a server of an expired version keeps its access while the target %s', (_, target) => {
-    const decision = decideAccess(serverOf(), snapshotOf([expired(), target], { target: V2 }));
+    const decision = decideAccess(serverOf(), snapshotOf([expired(), target], { target: V2 }), T0);
     expect(decision).toEqual({ desired: 'granted', reason: 'KeyExpired' });
   });
 
   test('an older target is no way out for a server of an expired version', () => {
     const row = serverOf({ wrapped: wrappedUnder(V2) });
-    expect(decideAccess(row, snapshotOf([serving(V1), expired(V2)], { target: V1 })).desired).toBe('revoked');
+    expect(decideAccess(row, snapshotOf([serving(V1), expired(V2)], { target: V1 }), T0).desired).toBe(
+      'revoked',
+    );
   });
 });
 

@@ -14,10 +14,15 @@ test('a KEK that was never reconciled has no target and the default policy', () 
       transientBuffer: 'alert',
       rewrapVerification: 'sample',
       rewrapPaused: false,
+      canaryServers: [],
+      waveServers: null,
+      waveSoakSeconds: 0,
+      haltAfterFailures: 10,
     },
     hold: null,
     census: null,
     observedFrom: null,
+    lastHintAt: null,
   });
   expect(makeKekState(KEK).policy).toBe(DEFAULT_POLICY);
 });

@@ -212,6 +212,7 @@ describe('advanceVersion', () => {
       warnedDays: null,
       provenAt: null,
       degraded: false,
+      retiredAt: null,
     });
   });
 

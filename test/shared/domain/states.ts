@@ -121,7 +121,7 @@ export const contextAt = (seconds: number, over: Partial<KekContext> = {}): KekC
   ...over,
 });
 
-export const HOLD = { by: 'ops@contoso.com', reason: 'incident 12', since: T0 } as const;
+export const HOLD = { by: 'ops@contoso.com', reason: 'incident 12', since: T0, until: null } as const;
 
 /** A server that is served under V1. */
 export const serverOf = (over: Partial<ServerRow> = {}): ServerRow => ({
@@ -131,6 +131,7 @@ export const serverOf = (over: Partial<ServerRow> = {}): ServerRow => ({
   wrappedAt: T0,
   provenAt: T0,
   sequence: 0,
+  replacedVersion: null,
   pinned: false,
   access: {
     kind: 'postgres',
@@ -158,6 +159,9 @@ export const serverOf = (over: Partial<ServerRow> = {}): ServerRow => ({
   failure: null,
   rewrapFailure: null,
   incoming: false,
+  moving: null,
+  copyOf: null,
+  leaseExpiresOn: null,
   tombstone: false,
   createdAt: T0,
   ...over,

@@ -23,7 +23,7 @@ const begin = async (count = 1, policy: KeyLossPolicy = 'terminate') => {
   };
   return { world, version, apply, lose, giveBack };
 };
-const hold = (world: World) => ({ by: 'anna', reason: 'test', since: world.clock.now() });
+const hold = (world: World) => ({ by: 'anna', reason: 'test', since: world.clock.now(), until: null });
 const down = (code: ErrorCode) => new CmkError(code, `${code}: no`, { remedy: 'none' });
 const once = (world: World, act: () => Promise<void>, skip = 0) => {
   let calls = 0;

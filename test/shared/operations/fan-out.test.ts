@@ -25,7 +25,10 @@ describe('fanOut', () => {
   test('enqueues ranges of at most 98 servers that cover all with work, over every page', async () => {
     const world = await populate(1100);
     const { epoch, target } = await world.kek();
-    await world.changeKek({ epoch: epoch + 1, hold: { by: 'anna', reason: 'x', since: world.clock.now() } });
+    await world.changeKek({
+      epoch: epoch + 1,
+      hold: { by: 'anna', reason: 'x', since: world.clock.now(), until: null },
+    });
     await world.app.fanOut(KEK, PROBE);
     const ranges = world.queue.waiting('server-access').map(({ message }) => message);
     const ids = (await allIds(world)).toSorted();
@@ -104,7 +107,7 @@ describe('the census', () => {
     await world.app.fanOut(KEK, SWEEP);
     expect((await world.kek()).census).toEqual({
       countedAt: world.clock.now(),
-      versions: { [version]: { servers: 4, unproven: 1 } },
+      versions: { [version]: { servers: 4, tombstones: 1, copies: 0, unproven: 1, unprovenSuccessors: 0 } },
       notSettled: 2,
     });
   });

@@ -31,7 +31,10 @@ describe('sweepFleet', () => {
         await world.changeVersion(target ?? '', { verdict: 'revoke' });
       },
     ],
-    ['the key is held', () => world.changeKek({ hold: { by: 'anna', reason: 'x', since: new Date(0) } })],
+    [
+      'the key is held',
+      () => world.changeKek({ hold: { by: 'anna', reason: 'x', since: new Date(0), until: null } }),
+    ],
     [
       'servers are not settled',
       async () => {
@@ -39,7 +42,13 @@ describe('sweepFleet', () => {
         if (census !== null) await world.changeKek({ census: { ...census, notSettled: 1 } });
       },
     ],
-    ['a rotation runs', () => world.changeKek({ rotation: { state: 'running', startedAt: new Date(0) } })],
+    [
+      'a rotation runs',
+      () =>
+        world.changeKek({
+          rotation: { state: 'running', startedAt: new Date(0), resumedAt: null, wave: null },
+        }),
+    ],
   ])('every minute while %s', async (_, unsettle) => {
     await unsettle();
     world.clock.advance(RULES.unsettledSeconds - 5);

@@ -38,7 +38,7 @@ describe('rows', () => {
         text,
         { noNullPrototype: true },
       ),
-      hold: orNull(fc.record({ by: text, reason: text, since: date })),
+      hold: orNull(fc.record({ by: text, reason: text, since: date, until: orNull(date) })),
       principalId: orNull(fc.string({ unit: 'binary', minLength: 1 })),
       provenAt: orNull(date),
       drainUntil: orNull(date),
