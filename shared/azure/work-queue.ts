@@ -2,16 +2,18 @@
 import { QueueServiceClient, type StoragePipelineOptions } from '@azure/storage-queue';
 import { CmkError, describeError } from '../domain/errors.ts';
 import type { QueueName } from '../domain/message.ts';
+import type { QueueGauge } from '../ports/queue-gauge.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
 import { makeLane } from './vault/lane.ts';
 
-export interface StorageWorkQueue extends WorkQueue {
+export interface StorageWorkQueue extends WorkQueue, QueueGauge {
   /** Creates what is missing, the poison queues too. @throws CmkError StoreUnavailable (retryable) */
   ensureQueues(): Promise<void>;
 }
 
 const QUEUES: readonly QueueName[] = ['reconcile-keks', 'rewrap-deks', 'server-access', 'probe-keks'];
+const NAMES = QUEUES.flatMap((name) => [name, `${name}-poison`]);
 const SENDS_AT_ONCE = 8;
 const PIPELINE: StoragePipelineOptions = {
   retryOptions: { maxTries: 3, tryTimeoutInMs: 10_000, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 },
@@ -39,10 +41,21 @@ export function makeWorkQueue(connection: StorageConnection): StorageWorkQueue {
     enqueueRewrap: (messages, delaySeconds) => send('rewrap-deks', messages, delaySeconds),
     enqueueAccess: (messages, delaySeconds) => send('server-access', messages, delaySeconds),
     enqueueProbe: (message) => send('probe-keks', [message]),
-    async ensureQueues() {
-      const names = QUEUES.flatMap((name) => [name, `${name}-poison`]);
+    async depths() {
       try {
-        await Promise.all(names.map((name) => service.getQueueClient(name).createIfNotExists()));
+        return await Promise.all(
+          NAMES.map(async (queue) => {
+            const { approximateMessagesCount = 0 } = await service.getQueueClient(queue).getProperties();
+            return { queue, messages: approximateMessagesCount };
+          }),
+        );
+      } catch (error) {
+        throw unavailable('the queues could not be looked at', error);
+      }
+    },
+    async ensureQueues() {
+      try {
+        await Promise.all(NAMES.map((name) => service.getQueueClient(name).createIfNotExists()));
       } catch (error) {
         throw unavailable('the queues could not be created', error);
       }

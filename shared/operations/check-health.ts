@@ -1,4 +1,9 @@
-// What the app depends on, and whether it is there.
+// What the app depends on, and whether it is there. Open to anybody, so it names no key, no server and no host.
+import { CLOSED_BREAKER, isHolding } from '../domain/breaker.ts';
+import { isCmkError } from '../domain/errors.ts';
+import type { BreakerStore, KekStore } from '../ports/kek-store.ts';
+import type { QueueGauge } from '../ports/queue-gauge.ts';
+import type { Clock } from '../ports/runtime.ts';
 
 export interface HealthCheck {
   readonly name: string;
@@ -9,3 +14,160 @@ export interface HealthCheck {
 
 /** Never throws: what can't be asked is a check that fails. */
 export type CheckHealth = () => Promise<readonly HealthCheck[]>;
+
+export interface HealthDeps {
+  readonly keks: KekStore & BreakerStore;
+  readonly queues: QueueGauge;
+  /** Whether the issuer's keys can be had; null: no issuer is configured. */
+  readonly checkIssuer: (() => Promise<void>) | null;
+  /** The time between two probes of a version that the vaults' limits allow, in seconds, per vault. */
+  readonly stretchedSeconds: () => ReadonlyMap<string, number>;
+  readonly clock: Clock;
+  readonly rules: {
+    readonly probeSeconds: number;
+    readonly sweepSeconds: number;
+    readonly breakerHoldMinutes: number;
+  };
+}
+
+/** One answer serves all who ask within this time: asking costs the tables a pass over every key. */
+const KEEP_MS = 5000;
+/** So many sweeps may be late before that is said. */
+const LATE_SWEEPS = 3;
+
+export function makeCheckHealth(deps: HealthDeps): CheckHealth {
+  let kept: { readonly at: number; readonly checks: Promise<readonly HealthCheck[]> } | null = null;
+  return () => {
+    const now = deps.clock.now().getTime();
+    if (kept === null || now - kept.at >= KEEP_MS) kept = { at: now, checks: check(deps) };
+    return kept.checks;
+  };
+}
+
+const check = async (deps: HealthDeps): Promise<readonly HealthCheck[]> =>
+  (
+    await Promise.all([
+      guard('tables', () => checkKeys(deps)),
+      guard('queues', () => checkQueues(deps)),
+      guard('issuer', () => checkIssuer(deps)),
+    ])
+  ).flat();
+
+async function guard(
+  name: string,
+  look: () => Promise<readonly HealthCheck[]>,
+): Promise<readonly HealthCheck[]> {
+  try {
+    return await look();
+  } catch (error) {
+    const code = isCmkError(error) ? error.code : 'Unexpected';
+    const remedy = isCmkError(error) ? error.remedy : 'See the log of the app.';
+    return [{ name, status: 'failing', detail: `could not be asked: ${code}`, remedy }];
+  }
+}
+
+const ok = (name: string, detail: string): HealthCheck => ({ name, status: 'ok', detail, remedy: null });
+const degraded = (name: string, detail: string, remedy: string): HealthCheck => ({
+  name,
+  status: 'degraded',
+  detail,
+  remedy,
+});
+
+async function checkKeys(deps: HealthDeps): Promise<readonly HealthCheck[]> {
+  const { keks, clock, rules } = deps;
+  const now = clock.now();
+  const count = { keks: 0, inUse: 0, notAsked: 0, lost: 0, stuck: 0, late: 0 };
+  for await (const { kek, versions } of keks.list({ vault: null })) {
+    const { census, rotation } = kek.value;
+    const inUse = versions.filter(({ value }) => value.inUse);
+    count.keks += 1;
+    count.inUse += inUse.length;
+    count.notAsked += inUse.filter(({ value }) => value.status === 'unknown').length;
+    count.lost += inUse.filter(({ value }) => value.verdict === 'revoke').length;
+    if (rotation.state === 'blocked' || rotation.state === 'halted') count.stuck += 1;
+    const age = census === null ? 0 : (now.getTime() - census.countedAt.getTime()) / 1000;
+    if (age > LATE_SWEEPS * rules.sweepSeconds) count.late += 1;
+  }
+  const breaker = (await keks.readBreaker())?.value ?? CLOSED_BREAKER;
+  return [
+    ok('tables', `${count.keks} keys`),
+    count.notAsked === 0
+      ? ok('vaults', `${count.inUse} key versions in use answer`)
+      : degraded(
+          'vaults',
+          `${count.notAsked} of ${count.inUse} key versions in use could not be asked`,
+          'List the keys: each version says why. No access is taken away for it.',
+        ),
+    count.lost === 0
+      ? ok('keys', 'no key version in use is lost')
+      : degraded(
+          'keys',
+          `${count.lost} key versions in use are lost`,
+          'List the keys: each version says why.',
+        ),
+    count.stuck === 0
+      ? ok('rotations', 'none is blocked or halted')
+      : degraded(
+          'rotations',
+          `${count.stuck} are blocked or halted`,
+          'List the keys: the rotation says why.',
+        ),
+    count.late === 0
+      ? ok('sweep', `every key was counted within ${LATE_SWEEPS * rules.sweepSeconds} s`)
+      : degraded(
+          'sweep',
+          `${count.late} keys were not counted for ${LATE_SWEEPS * rules.sweepSeconds} s`,
+          'Check that the timer sweepFleet and the queue reconcile-keks run.',
+        ),
+    isHolding(breaker, now, rules.breakerHoldMinutes)
+      ? degraded(
+          'breaker',
+          'most vaults turned suspect at once; suspect verdicts are held',
+          "Check the app's identity and network first: so many losses at once are rarely the customers'.",
+        )
+      : ok('breaker', 'closed'),
+    checkProbe(deps),
+  ];
+}
+
+function checkProbe({ stretchedSeconds, rules: { probeSeconds } }: HealthDeps): HealthCheck {
+  const longest = Math.max(probeSeconds, ...stretchedSeconds().values());
+  return longest <= probeSeconds
+    ? ok('probe', `every ${probeSeconds} s`)
+    : degraded(
+        'probe',
+        `every ${Math.ceil(longest)} s where most keys are, rather than every ${probeSeconds} s`,
+        "Spread the keys over more vaults: probes take at most a tenth of a vault's limit.",
+      );
+}
+
+async function checkQueues({ queues }: HealthDeps): Promise<readonly HealthCheck[]> {
+  const depths = await queues.depths();
+  const poisoned = depths.filter(({ queue, messages }) => queue.endsWith('-poison') && messages > 0);
+  const waiting = depths.filter(({ queue }) => !queue.endsWith('-poison'));
+  return [
+    ok('queues', waiting.map(({ queue, messages }) => `${queue} ${messages}`).join(', ')),
+    poisoned.length === 0
+      ? ok('poison', 'no message')
+      : degraded(
+          'poison',
+          poisoned.map(({ queue, messages }) => `${queue} ${messages}`).join(', '),
+          'See the audit for what failed. The sweep does the work again; the poison handlers empty these queues.',
+        ),
+  ];
+}
+
+async function checkIssuer({ checkIssuer: look }: HealthDeps): Promise<readonly HealthCheck[]> {
+  if (look === null) {
+    return [
+      degraded(
+        'issuer',
+        'none is configured: the API answers 503',
+        'Give PGCMK_AUTH_ISSUER, and what goes with it.',
+      ),
+    ];
+  }
+  await look();
+  return [ok('issuer', 'its keys are there')];
+}

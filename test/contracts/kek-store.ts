@@ -1,7 +1,7 @@
 // The contract of KekStore and BreakerStore.
 import { describe, expect, test } from 'vitest';
 import type { Rotation, VersionCount } from '../../shared/domain/kek.ts';
-import type { KekId } from '../../shared/domain/key-id.ts';
+import { type KekId, kekKey } from '../../shared/domain/key-id.ts';
 import type { KekChange, OutboxEntry } from '../../shared/ports/kek-store.ts';
 import {
   auditOf,
@@ -159,7 +159,13 @@ export function describeKekStore(start: StartStores): void {
       const listed = await collect(keks().list({ vault }));
       expect(listed.map(({ kek }) => kek.value.kek.name).toSorted()).toEqual(names.toSorted());
       expect(listed.every(({ versions }) => versions.length === 1)).toBe(true);
+      const from = { vault, name: 'a-1' };
+      const rest = await collect(keks().list({ vault, from }));
+      expect(rest.map(({ kek }) => kek.value.kek.name)).toEqual(['a-1', 'b']);
       const all = await collect(keks().list({ vault: null }));
+      expect((await collect(keks().list({ vault: null, from }))).map(({ kek }) => kek.value.kek)).toEqual(
+        all.map(({ kek }) => kek.value.kek).filter((kek) => kekKey(kek) >= kekKey(from)),
+      );
       for (const kek of [...own, ...others]) expect(all.map((one) => one.kek.value.kek)).toContainEqual(kek);
       expect(listed[0]).toEqual(
         await keks().read(own.find(({ name }) => name === listed[0]?.kek.value.kek.name) ?? newKek()),

@@ -145,6 +145,8 @@ export function describeOutboxStore(start: StartStores): void {
         await audit().append(chain, records.slice(from, from + 99).slice(0, 280 - from));
       expect(await collect(audit().readChain(chain))).toEqual(records);
       expect(findBrokenRecord(await collect(audit().readChain(chain)))).toBeNull();
+      for (const after of [0, 1, 150, 279, 280, 300])
+        expect(await collect(audit().readChain(chain, after))).toEqual(records.slice(after));
       for (const limit of [1, 3, 180, 280, 500]) {
         expect(await audit().tail(chain, limit)).toEqual(records.slice(-limit));
       }

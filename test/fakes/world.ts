@@ -12,8 +12,10 @@ import { makeDeliverOutbox } from '../../shared/operations/deliver-outbox.ts';
 import { makeFanOut } from '../../shared/operations/fan-out.ts';
 import { makeFindWrapping } from '../../shared/operations/find-wrapping.ts';
 import { makeFinishRotation } from '../../shared/operations/finish-rotation.ts';
+import { makeListServers, makeReadServer } from '../../shared/operations/list-servers.ts';
 import { makeObserveKek } from '../../shared/operations/observe-kek.ts';
 import { makeProbeKeks } from '../../shared/operations/probe-keks.ts';
+import { makeReadAudit } from '../../shared/operations/read-audit.ts';
 import { makeReadProgress } from '../../shared/operations/read-progress.ts';
 import { makeReconcileKek } from '../../shared/operations/reconcile-kek.ts';
 import { makeRecordPoison } from '../../shared/operations/record-poison.ts';
@@ -137,6 +139,9 @@ export function makeWorld(options: WorldOptions = {}) {
       submitHint: makeSubmitHint({ keks, queue, log }),
       rejectInput: makeRejectInput({ outbox, clock, log }),
       readProgress: makeReadProgress({ keks, servers }),
+      listServers: makeListServers({ keks, servers, index }),
+      readServer: makeReadServer({ keks, servers, index }),
+      readAudit: makeReadAudit({ keks, index, audit }),
     };
   };
   const app = startInstance();

@@ -57,6 +57,18 @@ test('sends each message to its queue, as JSON in base64', async () => {
   expect(await receive('probe-keks')).toEqual([{ keks: [kek] }]);
 });
 
+test('says how full each queue is, with what is out of sight', async () => {
+  const queue = open();
+  await queue.ensureQueues();
+  const before = new Map((await queue.depths()).map(({ queue, messages }) => [queue, messages]));
+  expect([...before.keys()]).toHaveLength(8);
+  await queue.enqueueProbe({ keks: [kek] });
+  await queue.enqueueReconcile({ kek, cause: { kind: 'probe' } }, 60);
+  const after = new Map((await queue.depths()).map(({ queue, messages }) => [queue, messages]));
+  for (const name of ['probe-keks', 'reconcile-keks'])
+    expect((after.get(name) ?? 0) - (before.get(name) ?? 0)).toBe(1);
+});
+
 test('a delayed message is there, and not yet visible', async () => {
   const queue = open();
   await queue.ensureQueues();

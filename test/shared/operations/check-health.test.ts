@@ -1,0 +1,147 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { CmkError } from '../../../shared/domain/errors.ts';
+import { type HealthDeps, makeCheckHealth } from '../../../shared/operations/check-health.ts';
+import type { QueueDepth } from '../../../shared/ports/queue-gauge.ts';
+import { makeWorld, RULES, type World } from '../../fakes/world.ts';
+
+let world: World;
+let depths: readonly QueueDepth[];
+beforeEach(async () => {
+  world = makeWorld();
+  await world.begin(3);
+  depths = [
+    { queue: 'rewrap-deks', messages: 2 },
+    { queue: 'rewrap-deks-poison', messages: 0 },
+  ];
+});
+
+const makeCheck = (change: Partial<HealthDeps> = {}) =>
+  makeCheckHealth({
+    keks: world.stores.keks,
+    queues: { depths: async () => depths },
+    checkIssuer: async () => undefined,
+    stretchedSeconds: () => new Map([['a', 3]]),
+    clock: world.clock,
+    rules: { probeSeconds: 10, sweepSeconds: RULES.sweepSeconds, breakerHoldMinutes: 60 },
+    ...change,
+  });
+const check = async (change: Partial<HealthDeps> = {}) =>
+  Object.fromEntries((await makeCheck(change)()).map((one) => [one.name, one]));
+
+describe('health', () => {
+  test('is good where everything is, and says what was looked at', async () => {
+    const checks = await check();
+    expect(Object.values(checks).filter(({ status }) => status !== 'ok')).toEqual([]);
+    expect(Object.keys(checks).toSorted()).toEqual(
+      [
+        'breaker',
+        'issuer',
+        'keys',
+        'poison',
+        'probe',
+        'queues',
+        'rotations',
+        'sweep',
+        'tables',
+        'vaults',
+      ].toSorted(),
+    );
+    expect(checks['queues']?.detail).toBe('rewrap-deks 2');
+  });
+
+  test.each<[string, string, () => Promise<unknown>]>([
+    [
+      'vaults',
+      'a version could not be asked',
+      async () => world.changeVersion((await world.kek()).target ?? '', { status: 'unknown' }),
+    ],
+    [
+      'keys',
+      'a version is lost',
+      async () => world.changeVersion((await world.kek()).target ?? '', { verdict: 'revoke' }),
+    ],
+    [
+      'rotations',
+      'one is blocked',
+      () =>
+        world.changeKek({
+          rotation: { state: 'blocked', newest: 'f'.repeat(32), reason: 'KeyDisabled', since: new Date(0) },
+        }),
+    ],
+    [
+      'rotations',
+      'one is halted',
+      () =>
+        world.changeKek({
+          rotation: { state: 'halted', startedAt: new Date(0), since: new Date(0), failures: 3, wave: null },
+        }),
+    ],
+    ['sweep', 'nobody counted for long', async () => world.clock.advance(4 * RULES.sweepSeconds)],
+    [
+      'breaker',
+      'suspect verdicts are held',
+      async () => {
+        const stored = await world.stores.keks.readBreaker();
+        const value = { suspects: {}, trippedAt: world.clock.now() };
+        await world.stores.keks.writeBreaker({ value, etag: stored?.etag ?? null });
+      },
+    ],
+    [
+      'poison',
+      'a message was given up',
+      async () => {
+        depths = [{ queue: 'server-access-poison', messages: 1 }];
+      },
+    ],
+  ])('%s is degraded when %s, with a remedy and no name', async (name, _, spoil) => {
+    await spoil();
+    const checks = await check();
+    expect(checks[name]).toMatchObject({ status: 'degraded', remedy: expect.stringMatching(/./) });
+    expect(Object.values(checks).filter(({ status }) => status !== 'ok')).toHaveLength(1);
+    expect(JSON.stringify(checks)).not.toMatch(/azure\.net|s00\d/);
+  });
+
+  test('probe shows the real period where the vaults’ limits stretch it', async () => {
+    const { probe } = await check({ stretchedSeconds: () => new Map([['a', 31.2]]) });
+    expect(probe).toMatchObject({ status: 'degraded', detail: expect.stringContaining('every 32 s') });
+  });
+
+  test('names each dependency that fails, and still looks at the others', async () => {
+    world.stores.failNext('keks.list', 'before');
+    const unavailable = new CmkError('IssuerUnavailable', 'no answer', { remedy: 'Wait.', retryable: true });
+    const checks = await check({
+      queues: { depths: () => Promise.reject(new TypeError('broken')) },
+      checkIssuer: () => Promise.reject(unavailable),
+    });
+    expect(checks).toMatchObject({
+      tables: { status: 'failing', detail: 'could not be asked: StoreUnavailable' },
+      queues: { status: 'failing', detail: 'could not be asked: Unexpected' },
+      issuer: { status: 'failing', detail: 'could not be asked: IssuerUnavailable', remedy: 'Wait.' },
+    });
+  });
+
+  test('without an issuer says that the API answers 503', async () => {
+    expect((await check({ checkIssuer: null }))['issuer']).toMatchObject({ status: 'degraded' });
+  });
+
+  test('asks the tables once for all who ask within 5 s', async () => {
+    const ask = makeCheck();
+    const before = world.stores.roundTrips('keks.list');
+    await Promise.all([ask(), ask()]);
+    expect(world.stores.roundTrips('keks.list') - before).toBe(1);
+    world.clock.advance(5);
+    await ask();
+    expect(world.stores.roundTrips('keks.list') - before).toBe(2);
+  });
+
+  test('a key that was never counted is not late yet', async () => {
+    await world.changeKek({ census: null });
+    expect((await check())['sweep']).toMatchObject({ status: 'ok' });
+  });
+
+  test('an app without a key yet is well', async () => {
+    const empty = makeWorld();
+    const checks = await check({ keks: empty.stores.keks });
+    expect(Object.values(checks).filter(({ status }) => status !== 'ok')).toEqual([]);
+  });
+});
