@@ -20,9 +20,12 @@ export interface RewrapFailure extends Retry {
   readonly code: ErrorCode;
 }
 
+/** A move from one KEK to another; it stands on the row that is left and, word for word, on the one that arrives. */
 export interface Moving {
+  readonly from: KekId;
   readonly to: KekId;
   readonly since: Date;
+  readonly by: string;
 }
 
 export interface CopyOf {
@@ -66,7 +69,7 @@ export interface ServerRow {
   readonly rewrapFailure: RewrapFailure | null;
   /** Being moved in, not yet answered for by this partition: workers leave it alone. */
   readonly incoming: boolean;
-  /** Being moved out to another KEK: its wrapping stays as it is, and the index says who answers for it. */
+  /** Being moved to another KEK: its wrapping stays as it is, and the index says which of the two rows answers. */
   readonly moving: Moving | null;
   /** The server whose DEK it shares; a replica shares its KEK too. */
   readonly copyOf: CopyOf | null;

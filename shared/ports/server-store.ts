@@ -79,7 +79,7 @@ export interface ServerStore {
   pageHistory(kek: KekId, version: string, query: HistoryQuery): Promise<HistoryPage>;
   /** A row that is gone already is no error. @throws CmkError WriteConflict, StoreUnavailable (retryable) */
   removeHistory(kek: KekId, row: Stored<HistoryRow>): Promise<void>;
-  /** Whether a server that follows the rotation is still under another version than `target`. */
+  /** Whether a server that follows the rotation, and isn't just being moved, is under another version than `target`. */
   hasServersOff(kek: KekId, target: string): Promise<boolean>;
 }
 

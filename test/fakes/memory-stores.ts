@@ -225,7 +225,9 @@ export function makeMemoryStores(options: MemoryStoresOptions = {}): MemoryStore
           .rowKeys(kekKey(kek))
           .filter((id) => servers.problem(kekKey(kek), id) === null)
           .flatMap((id) => servers.read(kekKey(kek), id)?.value ?? [])
-          .some((row) => !row.incoming && !row.pinned && row.wrapped.kekVersion !== target),
+          .some(
+            (row) => !row.incoming && row.moving === null && !row.pinned && row.wrapped.kekVersion !== target,
+          ),
       ),
   };
 

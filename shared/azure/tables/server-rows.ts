@@ -95,7 +95,7 @@ const serverColumns = z.object({
   failure: json(kept({ ...retry, reason: serverReason }).nullable()),
   rewrapFailure: json(kept({ ...retry, code: errorCode }).nullable()),
   incoming: z.boolean(),
-  moving: json(kept({ to: kekName, since: instant }).nullable()),
+  moving: json(kept({ from: kekName, to: kekName, since: instant, by: z.string() }).nullable()),
   copyOf: json(kept({ serverId: z.string(), kind: z.enum(['replica', 'restore']) }).nullable()),
   leaseExpiresOn: orNone(instant),
   tombstone: z.boolean(),

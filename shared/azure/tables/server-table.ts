@@ -85,7 +85,7 @@ export function makeServerTable(
       table.remove({ partitionKey: kekKey(kek), rowKey: historyRowKey(value) }, etag),
 
     hasServersOff: async (kek, target) => {
-      const follows = odata`kekVersion ne ${target} and pinned eq ${false} and incoming eq ${false}`;
+      const follows = odata`kekVersion ne ${target} and pinned eq ${false} and incoming eq ${false} and moving eq ${'null'}`;
       const filter = `${prefixFilter(kekKey(kek), SERVER_PREFIX)} and ${follows}`;
       for await (const { entities } of table.pages({ filter, select: ['rowKey'], pageSize: 1 })) {
         if (entities.length > 0) return true;

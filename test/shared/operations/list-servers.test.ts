@@ -82,7 +82,7 @@ describe('listing servers', () => {
 
   test('of two rows of a server that moves shows the one that answers', async () => {
     const row = await world.row('s001');
-    await world.changeRow('s001', { moving: { to: OTHER, since: world.clock.now() } });
+    await world.changeRow('s001', { moving: { from: KEK, to: OTHER, since: world.clock.now(), by: 'anna' } });
     const incoming = { ...row, kek: OTHER, incoming: true };
     await world.stores.servers.commit(OTHER, [{ value: incoming, etag: null, history: null }], null);
     expect(
