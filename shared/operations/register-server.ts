@@ -1,13 +1,9 @@
 // Registers a server: makes its DEK once, files the wrapping in a second place, and indexes it (design 9).
 import type { AuditRecord } from '../domain/audit.ts';
 import { CmkError, isCmkError } from '../domain/errors.ts';
-import { findVersion, makeKekState } from '../domain/kek.ts';
 import { isAllowedVault, isSameKek, type KekId, keyUrl, parseKeyUrl } from '../domain/key-id.ts';
-import { isProven, makeVersionState, type VersionState } from '../domain/key-status.ts';
-import { type KeyReason, REMEDIES } from '../domain/reason.ts';
 import { parseServerId, type ServerRow } from '../domain/server.ts';
 import type { AccessSpec, KeyLossPolicy } from '../domain/server-spec.ts';
-import { classifyFault } from '../domain/vault-answer.ts';
 import type { WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Escrow } from '../ports/escrow.ts';
 import type { KekStore } from '../ports/kek-store.ts';
@@ -16,8 +12,8 @@ import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { type MakeWrappingDeps, makeWrapping } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
+import { proveKek } from './prove-kek.ts';
 import type { ReconcileKek } from './reconcile-kek.ts';
-import { toSnapshot } from './snapshot.ts';
 
 export interface RegisterCommand {
   readonly serverId: string;
@@ -119,54 +115,6 @@ async function claim(deps: RegisterDeps, serverId: string, kek: KekId): Promise<
     if (!isCmkError(error, 'WriteConflict')) throw error;
     await assertFree(deps, serverId, kek);
   }
-}
-
-/** The version to wrap under: the target, or the pinned one. Observes the KEK if it was never seen to work. */
-async function proveKek(deps: RegisterDeps, kek: KekId, pin: string | null): Promise<VersionState> {
-  const find = async () => {
-    const stored = await deps.keks.read(kek);
-    const snapshot = stored === undefined ? undefined : toSnapshot(stored);
-    return { snapshot, version: snapshot && findVersion(snapshot, pin ?? snapshot.kek.target) };
-  };
-  const known = await find();
-  const watched = pin === null || known.version?.inUse === true;
-  if (known.version !== undefined && isProven(known.version) && watched) return known.version;
-  await holdKek(deps, kek, pin);
-  await deps.reconcileKek({ kek, cause: { kind: 'operator', by: 'registration' } }, null);
-  const { version, snapshot } = await find();
-  if (version !== undefined && isProven(version)) return version;
-  const reason = version?.reason ?? snapshot?.versions.at(-1)?.reason ?? (await askWhy(deps, kek));
-  throw new CmkError(
-    'KekNotProven',
-    `no DEK can be wrapped under ${keyUrl(kek, pin ?? undefined)}: ${reason}`,
-    {
-      remedy: REMEDIES[reason],
-      detail: { reason },
-    },
-  );
-}
-
-/** Why no version of a KEK is known: an outage must not look like a missing key. */
-async function askWhy(deps: RegisterDeps, kek: KekId): Promise<KeyReason> {
-  const described = await deps.vault.describe(kek);
-  if (described.ok) return 'CanaryUnavailable';
-  return classifyFault(described.fault, { deleted: 'unsaid', seenDeleted: false }).reason;
-}
-
-/** Makes sure that the KEK's row is there to be reconciled, and that the pinned version is one that is watched. */
-async function holdKek(deps: RegisterDeps, kek: KekId, pin: string | null): Promise<void> {
-  await onConflict(async () => {
-    const stored = await deps.keks.read(kek);
-    const known = stored?.versions.find(({ value }) => value.version === pin);
-    const watched = pin === null || known?.value.inUse === true;
-    if (stored !== undefined && watched) return;
-    const version = watched ? null : (known?.value ?? makeVersionState(pin, deps.clock.now()));
-    await deps.keks.commit(kek, {
-      kek: stored === undefined ? { value: makeKekState(kek), etag: null } : null,
-      versions: version === null ? [] : [{ value: { ...version, inUse: true }, etag: known?.etag ?? null }],
-      outbox: null,
-    });
-  });
 }
 
 function makeRow(
