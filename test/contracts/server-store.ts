@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { type KekId, kekKey } from '../../shared/domain/key-id.ts';
 import type { ServerRow } from '../../shared/domain/server.ts';
 import type { PageQuery, ServerWrite } from '../../shared/ports/server-store.ts';
-import { auditOf, eventOf, fullServer, historyOf, plainServer, versionOf } from '../fixtures/rows.ts';
+import { auditOf, eventOf, fullServer, historyOf, NOW, plainServer, versionOf } from '../fixtures/rows.ts';
 import { expectCode, newKek, STALE, type StartStores, useStores } from './stores.ts';
 
 const ALL: PageQuery = { after: null, from: null, to: null, limit: 1000 };
@@ -265,6 +265,12 @@ export function describeServerStore(start: StartStores): void {
     const aside = [
       insert(plainServer(kek, 'incoming', { ...elsewhere, incoming: true })),
       insert(plainServer(kek, 'pinned', { ...elsewhere, pinned: true })),
+      insert(
+        plainServer(kek, 'moving', {
+          ...elsewhere,
+          moving: { from: kek, to: newKek(), since: NOW, by: 'anna' },
+        }),
+      ),
     ];
     const [first] = await readAll(kek);
     if (first === undefined) throw new Error('not there');
@@ -276,7 +282,99 @@ export function describeServerStore(start: StartStores): void {
     expect(await servers().hasServersOff(kek, target)).toBe(true);
   });
 
+  describe('removing a server', () => {
+    test('takes the row, and nothing of its history', async () => {
+      const kek = newKek();
+      await insertServers(kek, ['db', 'db-2']);
+      await servers().commit(kek, await rewrapped(kek), null);
+      const stored = await servers().read(kek, 'db');
+      if (stored === undefined) throw new Error('not there');
+      await servers().remove(kek, 'db', stored.etag);
+      expect(await servers().read(kek, 'db')).toBeUndefined();
+      expect((await readAll(kek)).map(({ value }) => value.serverId)).toEqual(['db-2']);
+      expect(await servers().history(kek, 'db')).toHaveLength(1);
+    });
+
+    test('that is gone, or never was, is no error', async () => {
+      const kek = newKek();
+      await insertServers(kek, ['db']);
+      const stored = await servers().read(kek, 'db');
+      if (stored === undefined) throw new Error('not there');
+      await servers().remove(kek, 'db', stored.etag);
+      await servers().remove(kek, 'db', stored.etag);
+      await servers().remove(newKek(), 'db', STALE);
+      expect(await readAll(kek)).toEqual([]);
+    });
+
+    test('that changed meanwhile is a conflict, and the row stays (invariant I-10)', async () => {
+      const kek = newKek();
+      await insertServers(kek, ['db']);
+      const first = await servers().read(kek, 'db');
+      if (first === undefined) throw new Error('not there');
+      await servers().commit(kek, [{ ...first, history: null }], null);
+      await expectCode('WriteConflict', servers().remove(kek, 'db', first.etag));
+      await expectCode('WriteConflict', servers().remove(kek, 'db', '*'));
+      expect((await servers().read(kek, 'db'))?.value).toEqual(first.value);
+    });
+
+    test('frees the place for another row', async () => {
+      const kek = newKek();
+      await insertServers(kek, ['db']);
+      const first = await servers().read(kek, 'db');
+      if (first === undefined) throw new Error('not there');
+      await servers().remove(kek, 'db', first.etag);
+      const write = { value: first.value, etag: first.etag, history: null };
+      await expectCode('WriteConflict', servers().commit(kek, [write], null));
+      await insertServers(kek, ['db']);
+      expect((await servers().read(kek, 'db'))?.value).toEqual(first.value);
+    });
+  });
+
   describe('the index', () => {
+    const newId = () => newKek().vault.replaceAll('.', '-');
+    const find = async (serverId: string) => {
+      const stored = await under().stores.index.find(serverId);
+      if (stored === undefined) throw new Error('not there');
+      return stored;
+    };
+
+    test('points to another KEK, once for each ETag (invariant I-10)', async () => {
+      const { index } = under().stores;
+      const [serverId, from, to] = [newId(), newKek(), newKek()];
+      await index.claim(serverId, from);
+      const { etag } = await find(serverId);
+      await index.point(serverId, to, etag);
+      expect((await find(serverId)).value).toEqual(to);
+      await expectCode('WriteConflict', index.point(serverId, from, etag));
+      await expectCode('WriteConflict', index.point(newId(), to, STALE));
+      expect((await find(serverId)).value).toEqual(to);
+    });
+
+    test('pointed to where it points already has another ETag: who read the old one is fenced off', async () => {
+      const { index } = under().stores;
+      const [serverId, kek] = [newId(), newKek()];
+      await index.claim(serverId, kek);
+      const { etag } = await find(serverId);
+      await index.point(serverId, kek, etag);
+      expect((await find(serverId)).etag).not.toBe(etag);
+      await expectCode('WriteConflict', index.point(serverId, newKek(), etag));
+      await expectCode('WriteConflict', index.release(serverId, etag));
+    });
+
+    test('frees an id, which can be claimed again', async () => {
+      const { index } = under().stores;
+      const [serverId, kek, other] = [newId(), newKek(), newKek()];
+      await index.claim(serverId, kek);
+      const { etag } = await find(serverId);
+      await index.release(serverId, etag);
+      expect(await index.find(serverId)).toBeUndefined();
+      await index.release(serverId, etag);
+      await expectCode('WriteConflict', index.point(serverId, kek, etag));
+      await index.claim(serverId, other);
+      expect((await find(serverId)).value).toEqual(other);
+      await expectCode('WriteConflict', index.release(serverId, etag));
+    });
+
     test('gives an id once', async () => {
       const { index } = under().stores;
       const [serverId, kek] = [newKek().vault.replaceAll('.', '-'), newKek()];
