@@ -16,13 +16,24 @@ export type TargetProof =
   | { readonly proven: true; readonly publicKey: PublicKey }
   | { readonly proven: false; readonly reason: KeyReason };
 
+/** A version whose public half can be wrapped with. */
+export type UsableVersion = VersionDescription & { readonly publicKey: PublicKey };
+
+export type DescribedVersion = Extract<VaultAnswer<VersionDescription>, { readonly ok: true }>;
+
 const refused = (reason: KeyReason): TargetProof => ({ proven: false, reason });
 
 export interface TargetProofs {
   /** Notes that the canary of this version has just unwrapped. */
   noteGood(kek: KekId, version: string): void;
-  /** Reads a version with its public key, and keeps the key. */
-  describe(kek: KekId, version: string): Promise<VaultAnswer<VersionDescription>>;
+  /** Reads a version with its public key, and keeps the key. One of another type or size is an unexpected answer. */
+  describe(kek: KekId, version: string): Promise<VaultAnswer<UsableVersion>>;
+  /** Reads a version, of whatever type it is. */
+  inspect(kek: KekId, version: string): Promise<VaultAnswer<VersionDescription>>;
+  /** What the vault said of this version within the last 60 seconds; undefined: it wasn't asked. */
+  recall(kek: KekId, version: string): DescribedVersion | undefined;
+  /** Whether {@link noteGood} was called for it within the last 60 seconds. */
+  isGood(kek: KekId, version: string): boolean;
   /** Whether DEKs may be wrapped under this version: enabled, valid, right type, and its own canary unwraps. */
   prove(kek: KekId, version: string, canary: string): Promise<TargetProof>;
 }
@@ -36,6 +47,7 @@ export function makeTargetProofs({
 }): TargetProofs {
   const publicKeys = new Map<string, PublicKey>();
   const goodAt = new Map<string, number>();
+  const recalled = new Map<string, { readonly answer: DescribedVersion; readonly at: number }>();
 
   const keep = <T>(map: Map<string, T>, key: string, value: T) => {
     map.delete(key);
@@ -46,22 +58,42 @@ export function makeTargetProofs({
     }
   };
 
-  const describe = async (kek: KekId, version: string) => {
+  const isFresh = (at: number | undefined): boolean =>
+    at !== undefined && clock.now().getTime() - at < PROOF_SECONDS * 1000;
+
+  const inspect = async (kek: KekId, version: string): Promise<VaultAnswer<VersionDescription>> => {
     const answer = await vault.describeVersion(kek, version);
-    if (answer.ok) keep(publicKeys, keyUrl(kek, version), answer.value.publicKey);
+    if (answer.ok) keep(recalled, keyUrl(kek, version), { answer, at: clock.now().getTime() });
     return answer;
+  };
+
+  const describe = async (kek: KekId, version: string): Promise<VaultAnswer<UsableVersion>> => {
+    const answer = await inspect(kek, version);
+    if (!answer.ok) return answer;
+    const { publicKey, keyType, bits } = answer.value;
+    if (publicKey === null) {
+      const what = `a key of type ${keyType}${bits === null ? '' : ` and ${bits} bits`}: RSA of 2048 to 4096 bits is asked for`;
+      return { ok: false, fault: { kind: 'answer', what }, vaultNow: answer.vaultNow };
+    }
+    keep(publicKeys, keyUrl(kek, version), publicKey);
+    return { ...answer, value: { ...answer.value, publicKey } };
   };
 
   return {
     describe,
+    inspect,
+    recall: (kek, version) => {
+      const known = recalled.get(keyUrl(kek, version));
+      return isFresh(known?.at) ? known?.answer : undefined;
+    },
+    isGood: (kek, version) => isFresh(goodAt.get(keyUrl(kek, version))),
     noteGood: (kek, version) => {
       keep(goodAt, keyUrl(kek, version), clock.now().getTime());
     },
     prove: async (kek, version, canary) => {
       const id = keyUrl(kek, version);
       const known = publicKeys.get(id);
-      const fresh = clock.now().getTime() - (goodAt.get(id) ?? 0) < PROOF_SECONDS * 1000;
-      if (known !== undefined && fresh) return { proven: true, publicKey: known };
+      if (known !== undefined && isFresh(goodAt.get(id))) return { proven: true, publicKey: known };
 
       const described = await describe(kek, version);
       if (!described.ok) return refused(classifyFault(described.fault, NOT_ASKED).reason);

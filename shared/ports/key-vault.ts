@@ -30,7 +30,12 @@ export interface Recovery {
 export interface VersionDescription {
   readonly attributes: VersionAttributes;
   readonly recovery: Recovery;
-  readonly publicKey: PublicKey;
+  /** As the vault says it: RSA, RSA-HSM, EC, oct-HSM and others. */
+  readonly keyType: string;
+  /** Of an RSA key; null for every other. */
+  readonly bits: number | null;
+  /** null: of a type or size that nothing is wrapped under. */
+  readonly publicKey: PublicKey | null;
   readonly operations: readonly string[];
 }
 

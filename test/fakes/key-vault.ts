@@ -32,7 +32,8 @@ export interface NewVersion {
   readonly notBefore?: Date | null;
   readonly expiresOn?: Date | null;
   readonly createdOn?: Date;
-  readonly keyType?: PublicKey['keyType'];
+  /** Of another type or size than what can be wrapped under it has no public half to wrap with. */
+  readonly keyType?: string;
   readonly bits?: number;
   readonly operations?: readonly string[];
 }
@@ -64,7 +65,9 @@ interface StoredVersion {
   readonly version: string;
   attributes: VersionAttributes;
   operations: readonly string[];
-  readonly publicKey: PublicKey;
+  readonly keyType: string;
+  readonly bits: number | null;
+  readonly spki: Uint8Array;
   corrupt: boolean;
 }
 
@@ -121,11 +124,9 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
         createdOn: options.createdOn ?? new Date(second),
       },
       operations: options.operations ?? OPERATIONS,
-      publicKey: {
-        keyType: options.keyType ?? 'RSA',
-        bits: options.bits ?? 2048,
-        spki: new TextEncoder().encode(keyUrl(kek, version)),
-      },
+      keyType: options.keyType ?? 'RSA',
+      bits: (options.keyType ?? 'RSA').startsWith('RSA') ? (options.bits ?? 2048) : null,
+      spki: new TextEncoder().encode(keyUrl(kek, version)),
       corrupt: false,
     });
     return version;
@@ -198,9 +199,9 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
       if (!stored.attributes.enabled && this.#condition(kek.vault).hidesDisabled) {
         return httpFault(403, 'Forbidden', 'KeyDisabled');
       }
-      const { attributes, publicKey, operations } = stored;
+      const { attributes, operations, keyType, bits } = stored;
       const { recovery } = this.#condition(kek.vault);
-      return { value: { attributes, recovery, publicKey, operations } };
+      return { value: { attributes, recovery, operations, keyType, bits, publicKey: toPublicKey(stored) } };
     });
   }
 
@@ -221,7 +222,7 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
       if (!stored.operations.includes('unwrapKey')) {
         return httpFault(403, 'Forbidden', 'KeyOperationForbidden');
       }
-      const plaintext = toyUnwrap(stored.publicKey.spki, ciphertext);
+      const plaintext = toyUnwrap(stored.spki, ciphertext);
       if (plaintext === null) return httpFault(400, 'BadParameter');
       return { value: stored.corrupt ? plaintext.map((byte) => byte ^ 0xff) : plaintext };
     });
@@ -274,6 +275,11 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
     if (stored === undefined) throw new Error(`no such version: ${version}`);
     return stored;
   }
+}
+
+function toPublicKey({ keyType, bits, spki }: StoredVersion): PublicKey | null {
+  const isRsa = keyType === 'RSA' || keyType === 'RSA-HSM';
+  return isRsa && bits !== null && [2048, 3072, 4096].includes(bits) ? { keyType, bits, spki } : null;
 }
 
 const keystream = (spki: Uint8Array, nonce: string, length: number): Uint8Array => {

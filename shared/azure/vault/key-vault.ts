@@ -86,8 +86,9 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
     const answer = await trafficOf(kek.vault).reads.run(() =>
       describeKeyVersion(clients.readerOf(kek.vault), kek, version, twice),
     );
+    // A key that nothing is wrapped under counts as the slower kind: what is tried with it is refused anyhow.
     const known = answer.ok
-      ? { keyType: answer.value.publicKey.keyType, until: Infinity }
+      ? { keyType: answer.value.publicKey?.keyType ?? 'RSA-HSM', until: Infinity }
       : { keyType: 'RSA-HSM' as const, until: clock.now().getTime() + GUESS_MS };
     if (answer.ok || keyTypes.get(keyUrl(kek, version))?.until !== Infinity) {
       keyTypes.set(keyUrl(kek, version), known);

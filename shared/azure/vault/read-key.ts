@@ -4,7 +4,7 @@ import type { KeyClient, KeyVaultKey } from '@azure/keyvault-keys';
 import { type KekId, parseVersion } from '../../domain/key-id.ts';
 import type { VersionAttributes } from '../../domain/key-status.ts';
 import type { DeletedAnswer, VaultAnswer } from '../../domain/vault-answer.ts';
-import type { KeyDescription, PublicKey, Recovery, VersionDescription } from '../../ports/key-vault.ts';
+import type { KeyDescription, Recovery, VersionDescription } from '../../ports/key-vault.ts';
 import { type AskOptions, askVault, assertSameKey } from './ask-vault.ts';
 import { UnexpectedAnswer } from './vault-fault.ts';
 
@@ -91,7 +91,7 @@ export function describeKeyVersion(
     return {
       attributes: toAttributes(key.properties),
       recovery: toRecovery(key.properties),
-      publicKey: toPublicKey(key),
+      ...toPublicHalf(key),
       operations: key.keyOperations ?? [],
     };
   });
@@ -136,18 +136,27 @@ function toRecovery({ recoveryLevel = '', recoverableDays }: ReadProperties): Re
   };
 }
 
-function toPublicKey({ keyType, key }: KeyVaultKey): PublicKey {
-  if (keyType !== 'RSA' && keyType !== 'RSA-HSM') {
-    throw new UnexpectedAnswer(`a key of type ${keyType ?? 'unknown'}: RSA is asked for`);
-  }
+const SIZES: readonly number[] = [2048, 3072, 4096];
+
+/** A key that nothing can be wrapped under is described too, so that it can be said what is wrong with it. */
+function toPublicHalf({
+  keyType,
+  key,
+}: KeyVaultKey): Pick<VersionDescription, 'keyType' | 'bits' | 'publicKey'> {
+  if (keyType === undefined) throw new UnexpectedAnswer('a key without a type');
+  if (keyType !== 'RSA' && keyType !== 'RSA-HSM') return { keyType, bits: null, publicKey: null };
   if (key?.n === undefined || key.e === undefined) throw new UnexpectedAnswer('an RSA key without n and e');
   const imported = createPublicKey({
     key: { kty: 'RSA', n: toBase64Url(key.n), e: toBase64Url(key.e) },
     format: 'jwk',
   });
   const bits = imported.asymmetricKeyDetails?.modulusLength ?? 0;
-  if (![2048, 3072, 4096].includes(bits)) throw new UnexpectedAnswer(`an RSA key of ${bits} bits`);
-  return { keyType, bits, spki: imported.export({ format: 'der', type: 'spki' }) };
+  if (!SIZES.includes(bits)) return { keyType, bits, publicKey: null };
+  return {
+    keyType,
+    bits,
+    publicKey: { keyType, bits, spki: imported.export({ format: 'der', type: 'spki' }) },
+  };
 }
 
 const toBase64Url = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');

@@ -115,7 +115,7 @@ describe('rewrapDeks', () => {
     await world.changeVersion(first, { verdict: 'revoke', verdictReason: 'KeyExpired' });
     const row = await world.row('s001');
     const described = await world.vault.describeVersion(KEK, first);
-    if (!described.ok) throw new Error('not described');
+    if (!described.ok || described.value.publicKey === null) throw new Error('not described');
     using dek = await unwrapDek(world.vault, KEK, 's001', row.wrapped);
     const bare = dek.read((bytes) => Uint8Array.from(bytes));
     const ciphertext = await world.vault.wrap(described.value.publicKey, bare);

@@ -8,10 +8,51 @@ const prepare = async () => {
   const version = world.vault.createVersion(KEK);
   const { proofs } = world.startInstance();
   const described = await world.vault.describeVersion(KEK, version);
-  if (!described.ok) throw new Error('not described');
+  if (!described.ok || described.value.publicKey === null) throw new Error('not described');
   const canary = await world.vault.wrap(described.value.publicKey, canaryOf(KEK, version));
   return { world, version, proofs, canary, prove: () => proofs.prove(KEK, version, canary) };
 };
+
+describe('what is remembered of a version', () => {
+  test('for 60 s what the vault said of it, and that its canary came back', async () => {
+    const { world, version, proofs } = await prepare();
+    expect(proofs.recall(KEK, version)).toBeUndefined();
+    expect(proofs.isGood(KEK, version)).toBe(false);
+    const said = await proofs.inspect(KEK, version);
+    proofs.noteGood(KEK, version);
+    world.clock.advance(59);
+    expect(proofs.recall(KEK, version)).toEqual(said);
+    expect(proofs.isGood(KEK, version)).toBe(true);
+    world.clock.advance(1);
+    expect(proofs.recall(KEK, version)).toBeUndefined();
+    expect(proofs.isGood(KEK, version)).toBe(false);
+  });
+
+  test('nothing of a vault that did not answer', async () => {
+    const { world, version, proofs } = await prepare();
+    world.vault.hook = () => httpFault(503, null);
+    expect(await proofs.inspect(KEK, version)).toMatchObject({ ok: false });
+    expect(proofs.recall(KEK, version)).toBeUndefined();
+  });
+
+  test.each([
+    [{ keyType: 'EC' }, 'a key of type EC: RSA of 2048 to 4096 bits is asked for'],
+    [{ bits: 1024 }, 'a key of type RSA and 1024 bits: RSA of 2048 to 4096 bits is asked for'],
+  ])(
+    'a key that nothing can be wrapped under is inspected, and never described or proven: %j',
+    async (options, what) => {
+      const { world, proofs } = await prepare();
+      const version = world.vault.createVersion(KEK, options);
+      expect(await proofs.inspect(KEK, version)).toMatchObject({ ok: true, value: { publicKey: null } });
+      expect(await proofs.describe(KEK, version)).toMatchObject({
+        ok: false,
+        fault: { kind: 'answer', what },
+      });
+      proofs.noteGood(KEK, version);
+      expect(await proofs.prove(KEK, version, 'x')).toEqual({ proven: false, reason: 'UnexpectedAnswer' });
+    },
+  );
+});
 
 describe('prove', () => {
   test('costs two calls, is good for 60 s, and is made anew after that', async () => {

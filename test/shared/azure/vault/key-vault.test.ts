@@ -88,13 +88,7 @@ describe('an answer that makes no sense', () => {
   });
 
   test.each<[string, object, object]>([
-    ['an EC key', { kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA' }, {}],
-    ['a symmetric key', { kty: 'oct-HSM' }, {}],
-    [
-      'an RSA key of 1,024 bits',
-      generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ format: 'jwk' }),
-      {},
-    ],
+    ['a key without a type', { kty: undefined }, {}],
     ['an RSA key without a modulus', { n: undefined }, {}],
     ['no enabled', {}, { enabled: undefined }],
     ['no creation time', {}, { created: undefined }],
@@ -102,6 +96,35 @@ describe('an answer that makes no sense', () => {
   ])('%s is a fault', async (_, key, attributes) => {
     const { kek, vault } = await open((own) => () => ({ body: bundle(own, V1, key, attributes) }));
     expect(faultOf(await vault.describeVersion(kek, V1))).toMatchObject({ kind: 'answer' });
+  });
+});
+
+describe('a key that nothing can be wrapped under', () => {
+  test.each<[string, object, object]>([
+    ['an EC key', { kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA' }, { keyType: 'EC', bits: null }],
+    ['a symmetric key', { kty: 'oct-HSM' }, { keyType: 'oct-HSM', bits: null }],
+    [
+      'an RSA key of 1,024 bits',
+      generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ format: 'jwk' }),
+      { keyType: 'RSA', bits: 1024 },
+    ],
+  ])('%s is described, without a public half', async (_, key, expected) => {
+    const { kek, vault } = await open((own) => () => ({ body: bundle(own, V1, key) }));
+    const described = unwrapAnswer(await vault.describeVersion(kek, V1));
+    expect(described).toMatchObject({ ...expected, publicKey: null, operations: ['unwrapKey'] });
+  });
+
+  test.each<[string, object, readonly (boolean | number | null)[]]>([
+    ['kept and protected', { recoveryLevel: 'Recoverable', recoverableDays: 90 }, [true, true, 90]],
+    ['kept for long', { recoveryLevel: 'Recoverable+ProtectedSubscription' }, [true, true, null]],
+    ['kept for a while', { recoveryLevel: 'CustomizedRecoverable', recoverableDays: 7 }, [true, true, 7]],
+    ['kept, and may be purged', { recoveryLevel: 'Recoverable+Purgeable' }, [true, false, null]],
+    ['gone at once', { recoveryLevel: 'Purgeable' }, [false, false, null]],
+    ['nothing said', {}, [false, false, null]],
+  ])('and what becomes of a deleted one: %s', async (_, attributes, [recoverable, purgeProtected, days]) => {
+    const { kek, vault } = await open((own) => () => ({ body: bundle(own, V1, {}, attributes) }));
+    const { recovery } = unwrapAnswer(await vault.describeVersion(kek, V1));
+    expect(recovery).toEqual({ recoverable, purgeProtected, days });
   });
 });
 
