@@ -1,0 +1,130 @@
+// The ExportCatalog port on blobs: one manifest, of the newest export that was verified.
+import { BlobServiceClient, RestError, type StoragePipelineOptions } from '@azure/storage-blob';
+import { z } from 'zod';
+import { CmkError, describeError } from '../domain/errors.ts';
+import { parseKekKey } from '../domain/key-id.ts';
+import type { ExportCatalog, TableExport } from '../ports/export-catalog.ts';
+import type { StorageConnection } from './tables/storage-connection.ts';
+
+export interface BlobExports extends ExportCatalog {
+  /**
+   * Notes an export that was read back and found whole. One that is not newer than the one on record changes nothing.
+   * @throws CmkError WriteConflict where another export was noted meanwhile, StoreUnavailable (retryable), InvalidRow
+   */
+  record(manifest: TableExport): Promise<void>;
+  /** @throws CmkError StoreUnavailable (retryable) */
+  ensureContainer(): Promise<void>;
+}
+
+const CONTAINER = 'table-exports';
+const MANIFEST = 'newest.json';
+const PIPELINE: StoragePipelineOptions = {
+  retryOptions: { maxTries: 3, tryTimeoutInMs: 10_000, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 },
+};
+
+const isKekKey = (text: string): boolean => {
+  try {
+    parseKekKey(text);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+// Strict: a field that this version of the app doesn't know might name what an export depends on.
+const Manifest = z.strictObject({
+  schema: z.literal(1),
+  exportedAt: z.iso.datetime(),
+  versions: z.record(z.string().refine(isKekKey), z.array(z.string().regex(/^[0-9a-f]{32}$/))),
+});
+
+export function makeBlobExports(connection: StorageConnection): BlobExports {
+  const container = makeService(connection).getContainerClient(CONTAINER);
+  const blob = container.getBlockBlobClient(MANIFEST);
+
+  const read = async (): Promise<{ readonly value: TableExport; readonly etag: string } | undefined> => {
+    try {
+      const { etag = '', readableStreamBody } = await blob.download();
+      const chunks: Buffer[] = [];
+      for await (const chunk of readableStreamBody ?? []) chunks.push(Buffer.from(chunk));
+      return { value: parseManifest(Buffer.concat(chunks).toString()), etag };
+    } catch (error) {
+      if (error instanceof CmkError) throw error;
+      if (isMissing(error)) return undefined;
+      throw unavailable('the catalog of exports could not be read', error);
+    }
+  };
+
+  return {
+    newest: async () => (await read())?.value,
+
+    record: async ({ exportedAt, versions }) => {
+      const held = await read();
+      if (held !== undefined && held.value.exportedAt >= exportedAt) return;
+      const manifest = { schema: 1, exportedAt: exportedAt.toISOString(), versions };
+      const text = JSON.stringify(manifest);
+      parseManifest(text);
+      try {
+        await blob.upload(text, Buffer.byteLength(text), {
+          // Invariant I-10: every write names the ETag it read.
+          conditions: held === undefined ? { ifNoneMatch: '*' } : { ifMatch: held.etag },
+          blobHTTPHeaders: { blobContentType: 'application/json' },
+        });
+      } catch (error) {
+        if (![409, 412].includes(statusOf(error)))
+          throw unavailable('the catalog of exports took no entry', error);
+        throw new CmkError('WriteConflict', 'another export was noted meanwhile', {
+          remedy: 'Nothing: whoever exports reads again and decides again.',
+          cause: error,
+        });
+      }
+    },
+
+    ensureContainer: async () => {
+      try {
+        await container.createIfNotExists();
+      } catch (error) {
+        throw unavailable('the catalog of exports could not be created', error);
+      }
+    },
+  };
+}
+
+function makeService(connection: StorageConnection): BlobServiceClient {
+  return connection.kind === 'connectionString'
+    ? BlobServiceClient.fromConnectionString(connection.value, PIPELINE)
+    : new BlobServiceClient(connection.blobServiceUri, connection.credential, PIPELINE);
+}
+
+function parseManifest(text: string): TableExport {
+  const parsed = Manifest.safeParse(toJson(text));
+  if (parsed.success) {
+    const { exportedAt, versions } = parsed.data;
+    return { exportedAt: new Date(exportedAt), versions };
+  }
+  throw new CmkError('InvalidRow', `${MANIFEST} in ${CONTAINER} does not parse`, {
+    remedy: `Put back an earlier version of the blob, or export the tables anew. Until then no key version is retired.`,
+    detail: { problem: parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) },
+  });
+}
+
+/** undefined: it isn't JSON. */
+function toJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const statusOf = (error: unknown): number => (error instanceof RestError ? (error.statusCode ?? 0) : 0);
+
+/** The blob isn't there; a 404 of anybody else, or of an account that is gone, says no such thing. */
+const isMissing = (error: unknown): boolean => error instanceof RestError && error.code === 'BlobNotFound';
+
+const unavailable = (what: string, cause: unknown): CmkError =>
+  new CmkError('StoreUnavailable', `${what}: ${describeError(cause)}`, {
+    remedy: 'Nothing if storage has an outage. Otherwise check the connection and the role on the account.',
+    retryable: true,
+    cause,
+  });
