@@ -1,7 +1,7 @@
 // The Escrow port on blobs: one blob per server and KEK, written once.
 import { BlobServiceClient, RestError, type StoragePipelineOptions } from '@azure/storage-blob';
 import { z } from 'zod';
-import { CmkError, describeError } from '../domain/errors.ts';
+import { CmkError, describeError, isCmkError } from '../domain/errors.ts';
 import { isSameKek, type KekId, parseKekId } from '../domain/key-id.ts';
 import { WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Escrow } from '../ports/escrow.ts';
@@ -34,6 +34,12 @@ const Filed = z.object({
 /** `{serverId}/{vault}/{key}.json`; a vault's port, which only an emulator has, is set off by `_`. */
 export const escrowBlobName = (serverId: string, kek: KekId): string =>
   `${serverId}/${kek.vault.replace(':', '_')}/${kek.name}.json`;
+
+/** @throws CmkError InvalidKeyId: a blob that somebody else put there */
+function fromBlobName(name: string, serverId: string): KekId {
+  const [vault = '', key = ''] = name.slice(serverId.length + 1).split('/');
+  return parseKekId(vault.replace('_', ':'), key.replace(/\.json$/, ''));
+}
 
 export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
   const container = makeService(connection).getContainerClient(CONTAINER);
@@ -70,6 +76,24 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
       }
     },
     find,
+    async list(serverId) {
+      try {
+        const keks: KekId[] = [];
+        for await (const { name } of container.listBlobsFlat({ prefix: `${serverId}/` }))
+          keks.push(fromBlobName(name, serverId));
+        return keks;
+      } catch (error) {
+        throw isCmkError(error) ? error : unavailable('the escrow could not be listed', error);
+      }
+    },
+    async remove(serverId, kek) {
+      const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
+      try {
+        await blob.deleteIfExists({ deleteSnapshots: 'include' });
+      } catch (error) {
+        throw unavailable('the escrow did not give up a wrapping', error);
+      }
+    },
     async ensureContainer() {
       try {
         await container.createIfNotExists();

@@ -61,6 +61,34 @@ test('servers and KEKs are apart', async () => {
   expect(await escrow.find('pg-5', kek)).toBeUndefined();
 });
 
+test('lists the KEKs of a server, and of no other', async () => {
+  const escrow = await open();
+  const other = parseKekId('contoso.vault.azure.net', 'payments');
+  expect(await escrow.list('pg-8')).toEqual([]);
+  await escrow.file('pg-8', kek, wrapped('first'));
+  await escrow.file('pg-8', other, wrapped('second'));
+  await escrow.file('pg-80', kek, wrapped('third'));
+  expect(await escrow.list('pg-8')).toEqual([kek, other]);
+});
+
+test('a name that is none of ours ends the list: nothing is left out in silence', async () => {
+  const escrow = await open();
+  await blobOf('pg-9/x').upload('{}', 2);
+  await expect(escrow.list('pg-9')).rejects.toMatchObject({ code: 'InvalidKeyId' });
+});
+
+test('gives up one wrapping, and again without a fuss', async () => {
+  const escrow = await open();
+  const other = { ...kek, name: 'other' };
+  await escrow.file('pg-10', kek, wrapped('first'));
+  await escrow.file('pg-10', other, wrapped('second'));
+  await escrow.remove('pg-10', kek);
+  await escrow.remove('pg-10', kek);
+  expect(await escrow.find('pg-10', kek)).toBeUndefined();
+  expect(await escrow.list('pg-10')).toEqual([other]);
+  expect(await escrow.file('pg-10', kek, wrapped('new'))).toEqual(wrapped('new'));
+});
+
 test.each([
   ['what is not JSON', () => 'hello'],
   ['another shape', () => '{"schema":1}'],
@@ -83,6 +111,8 @@ test('fails retryably where nothing listens', async () => {
   const failure = { code: 'StoreUnavailable', retryable: true };
   await expect(dead.find('pg-1', kek)).rejects.toMatchObject(failure);
   await expect(dead.file('pg-1', kek, wrapped('x'))).rejects.toMatchObject(failure);
+  await expect(dead.list('pg-1')).rejects.toMatchObject(failure);
+  await expect(dead.remove('pg-1', kek)).rejects.toMatchObject(failure);
   await expect(dead.ensureContainer()).rejects.toMatchObject(failure);
 });
 
