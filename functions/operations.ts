@@ -12,6 +12,7 @@ import { costOf, limitClassOf, type VaultLimits } from '../shared/azure/vault/va
 import { makeWorkQueue } from '../shared/azure/work-queue.ts';
 import type { Config } from '../shared/config.ts';
 import { makeApplyServerAccess } from '../shared/operations/apply-server-access.ts';
+import { makeCheckRegistration } from '../shared/operations/check-registration.ts';
 import { makeDeliverOutbox } from '../shared/operations/deliver-outbox.ts';
 import { makeFanOut } from '../shared/operations/fan-out.ts';
 import { makeFindWrapping } from '../shared/operations/find-wrapping.ts';
@@ -23,7 +24,7 @@ import { makeReadAudit } from '../shared/operations/read-audit.ts';
 import { makeReadProgress } from '../shared/operations/read-progress.ts';
 import { makeReconcileKek } from '../shared/operations/reconcile-kek.ts';
 import { makeRecordPoison } from '../shared/operations/record-poison.ts';
-import { makeRegisterServer } from '../shared/operations/register-server.ts';
+import { makeRegisterServer, makeValidateRegistration } from '../shared/operations/register-server.ts';
 import { makeRejectInput } from '../shared/operations/reject-input.ts';
 import { makeRewrapDeks } from '../shared/operations/rewrap-deks.ts';
 import { makeSubmitHint } from '../shared/operations/submit-hint.ts';
@@ -110,7 +111,16 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     log,
     rules: { proveAfterSeconds },
   });
-  const registerServer = makeRegisterServer({
+  const checkRegistration = makeCheckRegistration({
+    keks,
+    vault,
+    localWrap,
+    proofs,
+    access,
+    clock,
+    keyVaultDnsSuffixes: config.vault.dnsSuffixes,
+  });
+  const registration = {
     keks,
     servers,
     index,
@@ -122,9 +132,9 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     reconcileKek,
     clock,
     random,
-    keyVaultDnsSuffixes: config.vault.dnsSuffixes,
+    checkRegistration,
     drainSeconds: config.drainSeconds,
-  });
+  };
   const costOfUnwrap = (bytes: number) => costOf(limitClassOf('RSA-HSM', bytes), limits);
   const probe = makeProbeKeks({ keks, vault, queue, clock, log, costOf: costOfUnwrap });
 
@@ -157,7 +167,8 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     }),
     deliverOutbox: makeDeliverOutbox({ keks, outbox, audit, publisher, log }),
     recordPoisoned: makeRecordPoison({ outbox, clock, log }),
-    registerServer,
+    registerServer: makeRegisterServer(registration),
+    validateRegistration: makeValidateRegistration(registration),
     readProgress: makeReadProgress({ keks, servers }),
     listServers: makeListServers({ keks, servers, index }),
     readServer: makeReadServer({ keks, servers, index }),

@@ -100,7 +100,10 @@ async function registerFleet(world: World): Promise<void> {
     drainSeconds: null,
     principalId: null,
     labels: {},
+    wrappedDek: null,
     by: 'demo',
+    mayAssign: true,
+    ifMatch: null,
   });
   const keyId = keyUrl(world.payments.kek);
   const real = world.realServers.map(({ serverId, server }) =>

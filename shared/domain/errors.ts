@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'PreconditionFailed' // If-Match names another state of the resource
   | 'KekNotFound'
   | 'VersionNotFound'
+  | 'DekAlreadyMade' // the server has a DEK, and another was to be imported: a server's DEK is made once
   | 'RegistrationRefused' // checks failed; `detail.checks` has each with its code and remedy
   | 'ServerNotSettled' // it isn't `Ready`, and what was asked would leave it so
   | 'ServerDeleted' // a tombstone: it can be purged, and nothing else

@@ -110,7 +110,8 @@ export function makeVersionState(version: string, now: Date): VersionState {
 export const isExpired = (attributes: VersionAttributes | null, vaultNow: Date): boolean =>
   attributes?.expiresOn != null && vaultNow.getTime() > attributes.expiresOn.getTime() + GRACE_MS;
 
-const isNotYetValid = (attributes: VersionAttributes | null, vaultNow: Date): boolean =>
+/** Whether `nbf` is still to come at `vaultNow`, the same grace included. */
+export const isNotYetValid = (attributes: VersionAttributes | null, vaultNow: Date): boolean =>
   attributes?.notBefore != null && vaultNow.getTime() < attributes.notBefore.getTime() - GRACE_MS;
 
 const STATUS_OF: Readonly<Record<FindingClass, KeyStatus>> = {

@@ -24,3 +24,7 @@ export interface PostgresAccess {
 
 /** `none`: pg-cmk decides about the DEK's release only. */
 export type AccessSpec = { readonly kind: 'none' } | PostgresAccess;
+
+/** Whether no token goes to a host that need not prove who it is: it is the password, to whoever answers there. */
+export const isTokenSafe = (access: AccessSpec): boolean =>
+  access.kind === 'none' || access.auth.kind !== 'entra' || access.tls === 'verify-full';

@@ -1,19 +1,24 @@
 // Registers a server: makes its DEK once, files the wrapping in a second place, and indexes it (design 9).
-import type { AuditRecord } from '../domain/audit.ts';
 import { CmkError, isCmkError } from '../domain/errors.ts';
-import { isAllowedVault, isSameKek, type KekId, keyUrl, parseKeyUrl } from '../domain/key-id.ts';
-import { parseServerId, type ServerRow } from '../domain/server.ts';
+import { findVersion } from '../domain/kek.ts';
+import type { KekId } from '../domain/key-id.ts';
+import type { RegistrationCheck } from '../domain/registration-check.ts';
+import type { ServerRow } from '../domain/server.ts';
 import type { AccessSpec, KeyLossPolicy } from '../domain/server-spec.ts';
 import type { WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Escrow } from '../ports/escrow.ts';
-import type { KekStore } from '../ports/kek-store.ts';
-import type { Clock } from '../ports/runtime.ts';
 import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
+import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
-import { type MakeWrappingDeps, makeWrapping } from './make-wrapping.ts';
+import { assertValid, type CheckRegistration } from './check-registration.ts';
+import { type MakeWrappingDeps, makeWrapping, rewrapDek } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
-import { proveKek } from './prove-kek.ts';
-import type { ReconcileKek } from './reconcile-kek.ts';
+import { assertFree, dekAlreadyMade, type Prepared, prepareRegistration } from './prepare-registration.ts';
+import { assertNotRetired, type ProveKekDeps, proveKek } from './prove-kek.ts';
+import { type HeldWrapping, makeRow, toAssigned, toRegistered } from './registration-row.ts';
+import { toSnapshot } from './snapshot.ts';
+import { unwrapDek } from './unwrap-dek.ts';
+import { updateServer } from './update-server.ts';
 
 export interface RegisterCommand {
   readonly serverId: string;
@@ -23,89 +28,101 @@ export interface RegisterCommand {
   readonly keyLossPolicy: KeyLossPolicy;
   /** Seconds that the policy `drain` leaves to open sessions; null: the app's setting. */
   readonly drainSeconds: number | null;
-  readonly principalId: string | null;
+  /** Who gets the DEK; undefined: nobody for a new server, and as it is for one that is there. */
+  readonly principalId: string | null | undefined;
   readonly labels: Readonly<Record<string, string>>;
+  /** A DEK to take over in place of a new one, under a version of this very KEK; null: none. */
+  readonly wrappedDek: WrappedDek | null;
   readonly by: string;
+  /** Whether the caller has the role Dek.Assign, which setting a principal and importing need. */
+  readonly mayAssign: boolean;
+  /** The ETag that the row must have; null: any, or none. */
+  readonly ifMatch: string | null;
 }
 
-export interface RegisterDeps extends MakeWrappingDeps {
-  readonly keks: KekStore;
+export interface Registered {
+  readonly stored: Stored<ServerRow>;
+  /** false: it was there already. */
+  readonly created: boolean;
+}
+
+export interface RegisterDeps extends MakeWrappingDeps, ProveKekDeps {
   readonly servers: ServerStore;
   readonly index: ServerIndex;
   readonly escrow: Escrow;
   readonly queue: WorkQueue;
-  readonly reconcileKek: ReconcileKek;
-  readonly clock: Clock;
-  readonly keyVaultDnsSuffixes: readonly string[];
+  readonly checkRegistration: CheckRegistration;
   /** For commands that name none. */
   readonly drainSeconds: number;
 }
 
 /** Registers a server, or updates what may change of one that is there. The same command again changes nothing. */
-export type RegisterServer = (command: RegisterCommand) => Promise<ServerRow>;
+export type RegisterServer = (command: RegisterCommand) => Promise<Registered>;
+
+/** What registering would find, and nothing is changed by asking. */
+export type ValidateRegistration = (command: RegisterCommand) => Promise<readonly RegistrationCheck[]>;
 
 /**
- * @throws CmkError InvalidServer, InvalidKeyId, ServerIdTaken, KekNotProven, VaultUnavailable, VaultRefused,
- *   StoreUnavailable. Cut short at any point, the same command takes it up again with the DEK that was made.
+ * @throws CmkError InvalidServer, InvalidKeyId, ServerIdTaken, ServerDeleted, ServerMoving, RoleMissing, DekAlreadyMade,
+ *   PreconditionFailed, RegistrationRefused (`detail.checks`), KekNotProven, VaultUnavailable, VaultRefused,
+ *   WrappedDekMalformed, DekBindingMismatch, DekIdMismatch, StoreUnavailable. Cut short at any point, the same command
+ *   takes it up again with the DEK that was made.
  */
 export function makeRegisterServer(deps: RegisterDeps): RegisterServer {
-  const { servers, escrow, clock } = deps;
-
   return async (command) => {
-    const serverId = parseServerId(command.serverId);
-    const { kek, version: pin } = parseKeyUrl(command.keyId);
-    if (!isAllowedVault(kek.vault, deps.keyVaultDnsSuffixes)) throw strangeVault(kek);
-    assertTokenIsSafe(command.access);
-    await assertFree(deps, serverId, kek);
-
-    const existing = await servers.read(kek, serverId);
-    if (existing !== undefined) return updateServer(deps, kek, command);
-
-    const version = await proveKek(deps, kek, pin);
-    await claim(deps, serverId, kek);
-    // Made once: a registration that was cut short finds what it had filed.
-    const filed = await escrow.find(serverId, kek);
-    const wrapped =
-      filed ?? (await escrow.file(serverId, kek, await makeWrapping(deps, kek, serverId, version)));
-    const drainSeconds = command.drainSeconds ?? deps.drainSeconds;
-    const row = makeRow(
-      { ...command, drainSeconds },
-      kek,
-      wrapped,
-      pin !== null,
-      clock.now(),
-      filed === undefined,
-    );
-    try {
-      const outbox = { audit: [toAudit(row, command.by, clock.now())], events: [] };
-      await servers.commit(kek, [{ value: row, etag: null, history: null }], outbox);
-    } catch (error) {
-      if (!isCmkError(error, 'WriteConflict')) throw error;
-    }
-    await lookAt(deps, kek, command);
-    return (await servers.read(kek, serverId))?.value ?? row;
+    const prepared = await prepareRegistration(deps, command);
+    const { kek, pin } = prepared;
+    const created = prepared.stored === undefined && (await createServer(deps, prepared, command));
+    if (!created) await updateServer(deps, kek, pin, command);
+    return { stored: await lookAt(deps, kek, command), created };
   };
 }
 
-const strangeVault = (kek: KekId) =>
-  new CmkError('InvalidKeyId', `${kek.vault} is not a vault that this app talks to`, {
-    remedy: "Use a key in one of the app's clouds, or add the suffix to PGCMK_KEY_VAULT_DNS_SUFFIXES.",
-  });
-
-/** A token goes as the password to whoever answers at that host: only to one that proves who it is. */
-function assertTokenIsSafe(access: AccessSpec): void {
-  if (access.kind === 'none' || access.auth.kind !== 'entra' || access.tls === 'verify-full') return;
-  throw new CmkError('InvalidServer', `auth entra with tls ${access.tls} would hand a token to any host`, {
-    remedy: 'Use tls verify-full with auth entra, or auth setting.',
-  });
+/** @throws CmkError as {@link makeRegisterServer}, but for what it finds about key and server */
+export function makeValidateRegistration(deps: RegisterDeps): ValidateRegistration {
+  return async (command) => {
+    const { kek, pin, stored } = await prepareRegistration(deps, command);
+    const { serverId, access, wrappedDek } = command;
+    const checks = await deps.checkRegistration(kek, wrappedDek?.kekVersion ?? pin, access);
+    const rights = checks.find(({ code }) => code === 'KeyRightsMissing');
+    if (stored === undefined && wrappedDek !== null && rights?.outcome === 'passed')
+      (await unwrapDek(deps.vault, kek, serverId, wrappedDek))[Symbol.dispose]();
+    return checks;
+  };
 }
 
-async function assertFree({ index }: RegisterDeps, serverId: string, kek: KekId): Promise<void> {
-  const owner = await index.find(serverId);
-  if (owner === undefined || isSameKek(owner.value, kek)) return;
-  throw new CmkError('ServerIdTaken', `${serverId} is registered under ${keyUrl(owner.value)}`, {
-    remedy: 'Choose another id, or move the server to the other key.',
-  });
+/** Whether the row was inserted by this very call. */
+async function createServer(
+  deps: RegisterDeps,
+  { kek, pin }: Prepared,
+  command: RegisterCommand,
+): Promise<boolean> {
+  const { serverId, access, by, wrappedDek } = command;
+  const named = wrappedDek?.kekVersion ?? pin;
+  assertValid(serverId, await deps.checkRegistration(kek, named, access));
+  const version = await proveKek(deps, kek, named);
+  // Nothing of an import is kept before the vault has said what is in it.
+  if (wrappedDek !== null) (await unwrapDek(deps.vault, kek, serverId, wrappedDek))[Symbol.dispose]();
+  await claim(deps, serverId, kek);
+  const held =
+    wrappedDek === null
+      ? await makeOnce(deps, kek, serverId, version)
+      : await importOnce(deps, kek, serverId, wrappedDek);
+  const now = deps.clock.now();
+  const row = makeRow(command, deps, kek, held, pin !== null, now);
+  const assigned = wrappedDek !== null || row.principalId !== null;
+  const change = wrappedDek === null ? 'registration' : 'import';
+  try {
+    await deps.servers.commit(kek, [{ value: row, etag: null, history: null }], {
+      audit: [toRegistered(row, by, now, wrappedDek !== null)],
+      events: assigned ? [toAssigned(deps.random, row, by, now, { change })] : [],
+    });
+    return true;
+  } catch (error) {
+    // Somebody registered it at the same moment; what this command says of it still counts.
+    if (!isCmkError(error, 'WriteConflict')) throw error;
+    return false;
+  }
 }
 
 async function claim(deps: RegisterDeps, serverId: string, kek: KekId): Promise<void> {
@@ -117,78 +134,59 @@ async function claim(deps: RegisterDeps, serverId: string, kek: KekId): Promise<
   }
 }
 
-function makeRow(
-  command: RegisterCommand & { readonly drainSeconds: number },
+/** Made once: a registration that was cut short finds what it had filed, be it under another version by now. */
+async function makeOnce(
+  deps: RegisterDeps,
   kek: KekId,
+  serverId: string,
+  version: Parameters<typeof makeWrapping>[3],
+): Promise<HeldWrapping> {
+  const { escrow } = deps;
+  const found = await escrow.find(serverId, kek);
+  const made = found ?? (await makeWrapping(deps, kek, serverId, version));
+  const filed = found ?? (await escrow.file(serverId, kek, made));
+  if (filed.kekVersion === version.version)
+    return { wrapped: filed, proven: found === undefined && filed.ciphertext === made.ciphertext };
+  return { wrapped: await rewrapDek(deps, kek, serverId, filed, version), proven: true };
+}
+
+/** The wrapping as it was given, which the vault has just unwrapped. @throws CmkError DekAlreadyMade, StoreUnavailable */
+async function importOnce(
+  { escrow }: RegisterDeps,
+  kek: KekId,
+  serverId: string,
   wrapped: WrappedDek,
-  pinned: boolean,
-  now: Date,
-  proven: boolean,
-): ServerRow {
-  const { serverId, access, keyLossPolicy, drainSeconds, principalId, labels } = command;
-  return {
-    serverId,
-    kek,
-    wrapped,
-    wrappedAt: now,
-    provenAt: proven ? now : null,
-    sequence: 0,
-    replacedVersion: null,
-    pinned,
-    access,
-    keyLossPolicy,
-    drainSeconds,
-    principalId,
-    labels,
-    hold: null,
-    desired: 'granted',
-    desiredReason: null,
-    accessEpoch: 1,
-    drainUntil: null,
-    applied: 'none',
-    appliedAt: null,
-    inspectedAt: null,
-    sessionsOpen: null,
-    failure: null,
-    rewrapFailure: null,
-    incoming: false,
-    moving: null,
-    copyOf: null,
-    leaseExpiresOn: null,
-    tombstone: false,
-    createdAt: now,
-  };
+): Promise<HeldWrapping> {
+  const filed = await escrow.file(serverId, kek, wrapped);
+  if (filed.dekId !== wrapped.dekId) throw dekAlreadyMade(serverId);
+  return { wrapped, proven: true };
 }
 
-/** What may change of a registered server; never its DEK, its key or its principal. */
-async function updateServer(deps: RegisterDeps, kek: KekId, command: RegisterCommand): Promise<ServerRow> {
-  const { serverId, access, keyLossPolicy, labels } = command;
-  const drainSeconds = command.drainSeconds ?? deps.drainSeconds;
-  const row = await onConflict(async () => {
-    const stored = await deps.servers.read(kek, serverId);
-    if (stored === undefined)
-      throw new CmkError('ServerNotFound', `${serverId} is gone`, { remedy: 'Register it again.' });
-    // What was last seen to hold was seen where it was before: the other place is looked at now.
-    const moved = JSON.stringify(access) !== JSON.stringify(stored.value.access);
-    const inspectedAt = moved ? null : stored.value.inspectedAt;
-    const value = { ...stored.value, access, keyLossPolicy, drainSeconds, labels, inspectedAt };
-    if (JSON.stringify(value) === JSON.stringify(stored.value)) return value;
-    await deps.servers.commit(kek, [{ value, etag: stored.etag, history: null }], {
-      audit: [toAudit(value, command.by, deps.clock.now())],
-      events: [],
+/**
+ * The row is visible now, and whoever takes these messages reads the KEK after it: nobody slips through.
+ *
+ * A version that was retired in the very moment in which a server was pinned to it had nothing depending on it when
+ * that was said. The server isn't left there: it is unpinned, follows the rotation, and its caller is told.
+ */
+async function lookAt(deps: RegisterDeps, kek: KekId, command: RegisterCommand): Promise<Stored<ServerRow>> {
+  const { serverId, by } = command;
+  const row = await readRow(deps, kek, serverId);
+  const stored = await deps.keks.read(kek);
+  const version = stored && findVersion(toSnapshot(stored), row.value.wrapped.kekVersion);
+  const stranded = row.value.pinned && version?.retiredAt ? version : undefined;
+  if (stranded !== undefined) {
+    await onConflict(async () => {
+      const { value, etag } = await readRow(deps, kek, serverId);
+      const freed = { ...value, pinned: false };
+      await deps.servers.commit(kek, [{ value: freed, etag, history: null }], {
+        audit: [toRegistered(freed, by, deps.clock.now(), false)],
+        events: [],
+      });
     });
-    return value;
-  });
-  await lookAt(deps, kek, command);
-  return row;
-}
-
-/** The row is visible now, and whoever takes these messages reads the KEK after it: nobody slips through. */
-async function lookAt(deps: RegisterDeps, kek: KekId, { serverId, by }: RegisterCommand): Promise<void> {
-  const epoch = (await deps.keks.read(kek))?.kek.value.epoch ?? 0;
+  }
   const message = {
     kek,
-    epoch,
+    epoch: stored?.kek.value.epoch ?? 0,
     from: serverId,
     to: serverId,
     attempt: null,
@@ -196,20 +194,12 @@ async function lookAt(deps: RegisterDeps, kek: KekId, { serverId, by }: Register
   } as const;
   await deps.queue.enqueueAccess([message]);
   await deps.queue.enqueueRewrap([message]);
+  assertNotRetired(kek, stranded);
+  return row;
 }
 
-const toAudit = (row: ServerRow, by: string, at: Date): AuditRecord => ({
-  at,
-  action: 'server.registered',
-  cause: { kind: 'operator', by },
-  servers: [row.serverId],
-  versionBefore: null,
-  versionAfter: row.wrapped.kekVersion,
-  reason: null,
-  detail: {
-    access: row.access.kind,
-    keyLossPolicy: row.keyLossPolicy,
-    pinned: row.pinned,
-    dekId: row.wrapped.dekId,
-  },
-});
+async function readRow({ servers }: RegisterDeps, kek: KekId, serverId: string): Promise<Stored<ServerRow>> {
+  const stored = await servers.read(kek, serverId);
+  if (stored !== undefined) return stored;
+  throw new CmkError('ServerNotFound', `${serverId} is gone`, { remedy: 'Register it again.' });
+}

@@ -26,9 +26,9 @@ const refused = (reason: KeyReason): TargetProof => ({ proven: false, reason });
 export interface TargetProofs {
   /** Notes that the canary of this version has just unwrapped. */
   noteGood(kek: KekId, version: string): void;
-  /** Reads a version with its public key, and keeps the key. One of another type or size is an unexpected answer. */
+  /** Reads a version with its public key. One of another type or size is an unexpected answer. */
   describe(kek: KekId, version: string): Promise<VaultAnswer<UsableVersion>>;
-  /** Reads a version, of whatever type it is. */
+  /** Reads a version, of whatever type it is, and keeps its public key. */
   inspect(kek: KekId, version: string): Promise<VaultAnswer<VersionDescription>>;
   /** What the vault said of this version within the last 60 seconds; undefined: it wasn't asked. */
   recall(kek: KekId, version: string): DescribedVersion | undefined;
@@ -63,7 +63,10 @@ export function makeTargetProofs({
 
   const inspect = async (kek: KekId, version: string): Promise<VaultAnswer<VersionDescription>> => {
     const answer = await vault.describeVersion(kek, version);
-    if (answer.ok) keep(recalled, keyUrl(kek, version), { answer, at: clock.now().getTime() });
+    if (!answer.ok) return answer;
+    const id = keyUrl(kek, version);
+    keep(recalled, id, { answer, at: clock.now().getTime() });
+    if (answer.value.publicKey !== null) keep(publicKeys, id, answer.value.publicKey);
     return answer;
   };
 
@@ -75,7 +78,6 @@ export function makeTargetProofs({
       const what = `a key of type ${keyType}${bits === null ? '' : ` and ${bits} bits`}: RSA of 2048 to 4096 bits is asked for`;
       return { ok: false, fault: { kind: 'answer', what }, vaultNow: answer.vaultNow };
     }
-    keep(publicKeys, keyUrl(kek, version), publicKey);
     return { ...answer, value: { ...answer.value, publicKey } };
   };
 

@@ -70,6 +70,8 @@ export interface AccessInspection {
    * database that PUBLIC may connect to is among them, though it makes no order fail.
    */
   readonly missingRights: readonly string[];
+  /** The one of `missingRights` about a maintenance database that is open to PUBLIC; null where it is closed. */
+  readonly publicConnect: string | null;
 }
 
 /**

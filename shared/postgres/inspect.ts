@@ -4,7 +4,7 @@ import type { Client } from 'pg';
 import type { PostgresAccess } from '../domain/server-spec.ts';
 import type { AccessInspection } from '../ports/server-access.ts';
 import { listClosedByUs, listOpenDatabases } from './databases.ts';
-import { readMissingRights } from './missing-rights.ts';
+import { readMissingRights, readPublicConnect } from './missing-rights.ts';
 import { isReplica } from './replica.ts';
 import { readRecord } from './schema.ts';
 import { listSessions } from './sessions.ts';
@@ -14,6 +14,7 @@ export async function inspect(client: Client, access: PostgresAccess): Promise<A
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
   const record = await readRecord(client);
   const open = await listOpenDatabases(client, access);
+  const publicConnect = await readPublicConnect(client, access);
   const closedByUs = record === undefined ? [] : await listClosedByUs(client);
   const inspection: AccessInspection = {
     role: (await isReplica(client)) ? 'replica' : 'primary',
@@ -24,10 +25,11 @@ export async function inspect(client: Client, access: PostgresAccess): Promise<A
     excludedDatabases: access.excludeDatabases,
     sessionsOpen: (await listSessions(client, access)).length,
     ...(await countHidden(client)),
-    missingRights: await readMissingRights(client, access, [
-      ...open,
-      ...closedByUs.filter((one) => !one.open),
-    ]),
+    missingRights: [
+      ...(publicConnect === null ? [] : [publicConnect]),
+      ...(await readMissingRights(client, access, [...open, ...closedByUs.filter((one) => !one.open)])),
+    ],
+    publicConnect,
   };
   await client.query('COMMIT');
   return inspection;

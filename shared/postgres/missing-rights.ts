@@ -14,22 +14,21 @@ export async function readMissingRights(
   const schema = describeSchemaRight(await readSchemaState(client), access);
   return [
     ...(schema === undefined ? [] : [schema]),
-    ...(await readPublicConnect(client, access)),
     ...(await readMissingSignalRight(client, access)),
     ...describeMissingOwnership(databases, access),
   ];
 }
 
 /** Not a right, but as bad as one too many: whoever gets into this database is never locked out. */
-async function readPublicConnect(client: Client, access: PostgresAccess): Promise<readonly string[]> {
+export async function readPublicConnect(client: Client, access: PostgresAccess): Promise<string | null> {
   const { rows } = await client.query(
     `SELECT FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) AS acl
       WHERE datname = current_database() AND acl.grantee = 0 AND acl.privilege_type = 'CONNECT'`,
   );
   const database = escapeIdentifier(access.maintenanceDatabase);
   return rows.length === 0
-    ? []
-    : [`anyone may connect to the maintenance database: REVOKE CONNECT ON DATABASE ${database} FROM PUBLIC`];
+    ? null
+    : `anyone may connect to the maintenance database: REVOKE CONNECT ON DATABASE ${database} FROM PUBLIC`;
 }
 
 export async function readMissingSignalRight(

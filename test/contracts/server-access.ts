@@ -374,6 +374,7 @@ export function describeServerAccess(
           preparedTransactions: 0,
           replicationSlots: 0,
           missingRights: [],
+          publicConnect: null,
         };
         expect(await server.port.inspect(server.access)).toEqual(expected);
         expect(await server.port.inspect(server.access)).toEqual(expected);

@@ -64,6 +64,8 @@ export interface MemoryServer {
   allowSignals(allowed: boolean): void;
   /** A further entry of `missingRights`. */
   lackRight(sentence: string): void;
+  /** Whether anyone may connect to the maintenance database. */
+  openMaintenance(open: boolean): void;
   setHidden(hidden: { readonly preparedTransactions?: number; readonly replicationSlots?: number }): void;
   addReplica(host?: string): MemoryReplica;
 }
@@ -105,6 +107,7 @@ interface Server {
   failure: CmkError | undefined;
   maySignal: boolean;
   lacking: string[];
+  maintenanceOpen: boolean;
   preparedTransactions: number;
   replicationSlots: number;
 }
@@ -155,6 +158,7 @@ export function makeMemoryServerAccess(): MemoryServerAccess {
       failure: undefined,
       maySignal: true,
       lacking: [],
+      maintenanceOpen: false,
       preparedTransactions: 0,
       replicationSlots: 0,
     };
@@ -273,6 +277,9 @@ function toHandle(
     lackRight: (sentence) => {
       server.lacking.push(sentence);
     },
+    openMaintenance: (open) => {
+      server.maintenanceOpen = open;
+    },
     setHidden: (hidden) => {
       server.preparedTransactions = hidden.preparedTransactions ?? server.preparedTransactions;
       server.replicationSlots = hidden.replicationSlots ?? server.replicationSlots;
@@ -352,7 +359,9 @@ function inspect(server: Server, access: PostgresAccess): AccessInspection {
     sessionsOpen: listSessions(server, access).length,
     preparedTransactions: server.preparedTransactions,
     replicationSlots: server.replicationSlots,
+    publicConnect: server.maintenanceOpen ? PUBLIC_CONNECT : null,
     missingRights: [
+      ...(server.maintenanceOpen ? [PUBLIC_CONNECT] : []),
       ...server.lacking,
       ...(server.maySignal ? [] : [SIGNAL_RIGHT]),
       ...open.filter(({ owned }) => !owned).map(describeUnowned),
@@ -405,6 +414,8 @@ function listSessions(server: Server, access: PostgresAccess): readonly Session[
   return server.sessions.filter(({ open, oid }) => open && !outside.some((database) => database.oid === oid));
 }
 
+const PUBLIC_CONNECT =
+  'anyone may connect to the maintenance database: REVOKE CONNECT ON DATABASE "cmk_admin" FROM PUBLIC';
 const SIGNAL_RIGHT = '"cmk" may not end sessions: GRANT pg_signal_backend TO "cmk"';
 
 function describeUnowned({ name }: Database): string {

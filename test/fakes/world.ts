@@ -8,6 +8,7 @@ import type { RangeMessage } from '../../shared/domain/message.ts';
 import type { ServerRow } from '../../shared/domain/server.ts';
 import type { KeyLossPolicy } from '../../shared/domain/server-spec.ts';
 import { makeApplyServerAccess } from '../../shared/operations/apply-server-access.ts';
+import { makeCheckRegistration } from '../../shared/operations/check-registration.ts';
 import { makeDeliverOutbox } from '../../shared/operations/deliver-outbox.ts';
 import { makeFanOut } from '../../shared/operations/fan-out.ts';
 import { makeFindWrapping } from '../../shared/operations/find-wrapping.ts';
@@ -19,7 +20,11 @@ import { makeReadAudit } from '../../shared/operations/read-audit.ts';
 import { makeReadProgress } from '../../shared/operations/read-progress.ts';
 import { makeReconcileKek } from '../../shared/operations/reconcile-kek.ts';
 import { makeRecordPoison } from '../../shared/operations/record-poison.ts';
-import { makeRegisterServer, type RegisterCommand } from '../../shared/operations/register-server.ts';
+import {
+  makeRegisterServer,
+  makeValidateRegistration,
+  type RegisterCommand,
+} from '../../shared/operations/register-server.ts';
 import { makeRejectInput } from '../../shared/operations/reject-input.ts';
 import { makeRewrapDeks } from '../../shared/operations/rewrap-deks.ts';
 import { makeSubmitHint } from '../../shared/operations/submit-hint.ts';
@@ -105,7 +110,16 @@ export function makeWorld(options: WorldOptions = {}) {
       log,
       rules,
     });
-    const registerServer = makeRegisterServer({
+    const checkRegistration = makeCheckRegistration({
+      keks,
+      vault,
+      localWrap,
+      proofs,
+      access,
+      clock,
+      keyVaultDnsSuffixes: ['vault.azure.net'],
+    });
+    const registration = {
       keks,
       servers,
       index,
@@ -117,9 +131,9 @@ export function makeWorld(options: WorldOptions = {}) {
       reconcileKek,
       clock,
       random,
-      keyVaultDnsSuffixes: ['vault.azure.net'],
+      checkRegistration,
       drainSeconds: 900,
-    });
+    };
     const costOf = () => options.probeCost ?? 0.0001;
     const publisher = options.publishes === false ? null : topic;
     return {
@@ -133,7 +147,8 @@ export function makeWorld(options: WorldOptions = {}) {
       applyServerAccess: makeApplyServerAccess({ keks, servers, queue, access, clock, log, rules }),
       probes: makeProbeKeks({ keks, vault, queue, clock, log, costOf }),
       sweepFleet: makeSweepFleet({ keks, queue, clock, rules }),
-      registerServer,
+      registerServer: makeRegisterServer(registration),
+      validateRegistration: makeValidateRegistration(registration),
       deliverOutbox: makeDeliverOutbox({ keks, outbox, audit, publisher, log }),
       recordPoison: makeRecordPoison({ outbox, clock, log }),
       submitHint: makeSubmitHint({ keks, queue, log }),
@@ -171,7 +186,10 @@ export function makeWorld(options: WorldOptions = {}) {
     drainSeconds: 300,
     principalId: null,
     labels: {},
+    wrappedDek: null,
     by: 'anna',
+    mayAssign: true,
+    ifMatch: null,
     ...change,
   });
 

@@ -54,7 +54,10 @@ describe('the app on the local host', () => {
       drainSeconds: null,
       principalId: null,
       labels: {},
+      wrappedDek: null,
       by: 'test',
+      mayAssign: true,
+      ifMatch: null,
     });
     expect(await until(async () => (await state()) === 'Ready', 20)).toBe(true);
   }, 60_000);

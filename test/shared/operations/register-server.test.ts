@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { keyUrl } from '../../../shared/domain/key-id.ts';
+import type { RegistrationCheck } from '../../../shared/domain/registration-check.ts';
 import type { RegisterCommand } from '../../../shared/operations/register-server.ts';
 import { unwrapDek } from '../../../shared/operations/unwrap-dek.ts';
 import { httpFault } from '../../fakes/key-vault.ts';
@@ -9,10 +10,20 @@ import { KEK, makeWorld, type World } from '../../fakes/world.ts';
 const begin = () => {
   const world = makeWorld();
   const version = world.vault.createVersion(KEK);
-  const register = (change: Partial<RegisterCommand> = {}) =>
-    world.app.registerServer(world.orderOf('db-1', change));
+  const register = async (change: Partial<RegisterCommand> = {}) =>
+    (await world.app.registerServer(world.orderOf('db-1', change))).stored.value;
   return { world, version, register };
 };
+const refusedFor = (...codes: readonly string[]) => ({
+  code: 'RegistrationRefused',
+  retryable: false,
+  detail: {
+    checks: expect.toSatisfy((checks: readonly RegistrationCheck[]) => {
+      const found = checks.filter(({ outcome }) => outcome === 'failed').map(({ code }) => code);
+      return found.join() === codes.join();
+    }),
+  },
+});
 const filed = (world: World) => [...world.escrow.filed.values()];
 
 describe('registerServer', () => {
@@ -42,34 +53,42 @@ describe('registerServer', () => {
   });
 
   test('each server has a DEK of its own', async () => {
-    const { world, register } = begin();
+    const { register } = begin();
     const first = await register();
-    const second = await world.app.registerServer(world.orderOf('db-2'));
+    const second = await register({ serverId: 'db-2' });
     expect(second.wrapped.dekId).not.toBe(first.wrapped.dekId);
   });
 
   test('the same command again changes nothing', async () => {
-    const { world, register } = begin();
-    const first = await register();
+    const { world } = begin();
+    const command = world.orderOf('db-1', { principalId: 'p' });
+    const first = await world.app.registerServer(command);
     const commits = world.stores.roundTrips('servers.commit');
-    expect(await register()).toEqual(first);
+    expect(first.created).toBe(true);
+    expect(await world.app.registerServer(command)).toEqual({ stored: first.stored, created: false });
     expect(world.stores.roundTrips('servers.commit')).toBe(commits);
   });
 
-  test('what may change is changed: never the DEK, the key or the principal', async () => {
+  test('whoever is given the DEK is announced, once', async () => {
     const { world, register } = begin();
-    const first = await register({ principalId: 'p' });
-    const second = await register({ keyLossPolicy: 'drain', labels: { a: 'b' }, principalId: 'q' });
-    expect(second).toEqual({ ...first, keyLossPolicy: 'drain', labels: { a: 'b' } });
-    expect(await world.row('db-1')).toEqual(second);
-    expect(await world.audited('server.registered')).toHaveLength(2);
+    await register();
+    await register({ serverId: 'db-2', principalId: 'p' });
+    await register({ serverId: 'db-2', principalId: 'p' });
+    await world.app.deliverOutbox();
+    expect(world.topic.events.filter(({ type }) => type === 'PgCmk.DekAssigned')).toMatchObject([
+      { subject: 'db-2', data: { principalId: 'p', change: 'registration', by: 'anna' } },
+    ]);
   });
 
-  test('where nothing is said of how long to drain, it is as the settings say', async () => {
-    const { register } = begin();
-    expect((await register({ drainSeconds: null })).drainSeconds).toBe(900);
-    expect((await register({ drainSeconds: 60 })).drainSeconds).toBe(60);
-    expect((await register({ drainSeconds: null })).drainSeconds).toBe(900);
+  test('registering under one proven key costs one unwrap a server', async () => {
+    const { world, register } = begin();
+    await register();
+    const before = world.vault.calls.length;
+    for (let number = 2; number < 12; number += 1) await register({ serverId: `db-${number}` });
+    expect(world.vault.calls.length - before).toBe(10);
+    world.clock.advance(60);
+    await register({ serverId: 'db-12' });
+    expect(world.vault.calls.length - before).toBe(13);
   });
 
   test('a revoked server that is found at another place is closed there at once', async () => {
@@ -108,18 +127,29 @@ describe('refusals', () => {
   test.each<[string, Partial<RegisterCommand>, string]>([
     ['an id that is none', { serverId: 'DB 1' }, 'InvalidServer'],
     ['a key id that is none', { keyId: 'https://alpha.vault.azure.net/secrets/x' }, 'InvalidKeyId'],
-    ['a vault of a stranger', { keyId: 'https://alpha.example.com/keys/fleet' }, 'InvalidKeyId'],
+    ['a vault of a stranger', { keyId: 'https://alpha.example.com/keys/fleet' }, 'RegistrationRefused'],
+    ['a label that a table would lose', { labels: JSON.parse('{"__proto__": "x"}') }, 'InvalidServer'],
+    ['an ETag of a server that is not there', { ifMatch: '"7"' }, 'PreconditionFailed'],
+    ['a principal, by who may not choose one', { principalId: 'p', mayAssign: false }, 'RoleMissing'],
   ])('%s', async (_, change, code) => {
     const { world, register } = begin();
     await expect(register(change)).rejects.toMatchObject({ code });
     expect(world.vault.calls).toEqual([]);
+    expect(await world.stores.index.find('db-1')).toBeUndefined();
+    expect(await world.stores.keks.read(KEK)).toBeUndefined();
+  });
+
+  test('a server without a principal needs no right to assign', async () => {
+    const { register } = begin();
+    for (const principalId of [undefined, null])
+      expect((await register({ principalId, mayAssign: false })).principalId).toBeNull();
   });
 
   test('an Entra token would go to a host that need not prove who it is', async () => {
     const { world, register } = begin();
     const { access } = world.postgres.addServer();
     const loose = { ...access, tls: 'require' } as const;
-    await expect(register({ access: loose })).rejects.toMatchObject({ code: 'InvalidServer' });
+    await expect(register({ access: loose })).rejects.toMatchObject(refusedFor('ServerTlsWeak'));
     const setting = { kind: 'setting', name: 'PGCMK_SECRET_DB' } as const;
     expect((await register({ access: { ...loose, auth: setting } })).access).toMatchObject({
       tls: 'require',
@@ -149,37 +179,68 @@ describe('refusals', () => {
   test('a key without a usable version, with the reason', async () => {
     const { world, version, register } = begin();
     world.vault.update(KEK, version, { enabled: false });
-    await expect(register()).rejects.toMatchObject({
-      code: 'KekNotProven',
-      detail: { reason: 'KeyDisabled' },
-    });
+    await expect(register()).rejects.toMatchObject(refusedFor('KeyIsDisabled'));
     expect(filed(world)).toEqual([]);
+    expect(await world.stores.index.find('db-1')).toBeUndefined();
+    expect(await world.stores.keks.read(KEK)).toBeUndefined();
   });
 
   test('a key that is not there', async () => {
-    const { world } = begin();
+    const { register } = begin();
     const keyId = keyUrl({ ...KEK, name: 'none' });
-    await expect(world.app.registerServer(world.orderOf('db-1', { keyId }))).rejects.toMatchObject({
-      code: 'KekNotProven',
-      detail: { reason: 'KeyNotFound' },
-    });
+    await expect(register({ keyId })).rejects.toMatchObject(refusedFor('KeyNotReadable'));
+  });
+
+  test('all that is wrong is said at once', async () => {
+    const { world, version, register } = begin();
+    const server = world.postgres.addServer();
+    server.allowSignals(false);
+    world.vault.update(KEK, version, { enabled: false });
+    world.vault.setVault(KEK.vault, { recovery: { recoverable: true, purgeProtected: false, days: 90 } });
+    await expect(register({ access: server.access })).rejects.toMatchObject(
+      refusedFor('KeyIsDisabled', 'PurgeProtectionOff', 'ServerRightsLacking'),
+    );
+    expect(await world.rows()).toEqual([]);
+  });
+
+  test('a warning refuses nothing', async () => {
+    const { world, register } = begin();
+    const server = world.postgres.addServer();
+    server.setReachable(false);
+    expect((await register({ access: server.access })).applied).toBe('none');
   });
 
   test('I-02: a vault that can’t be asked doesn’t look like a key that is not there', async () => {
     const { world, register } = begin();
     world.vault.setVault(KEK.vault, { outage: httpFault(503, 'ServiceUnavailable') });
+    await expect(register()).rejects.toMatchObject({ code: 'VaultUnavailable', retryable: true });
+    world.vault.healVault(KEK.vault);
+    await register();
+  });
+
+  test('I-02: nor does one that falls silent between the checks and the proof', async () => {
+    const { world, register } = begin();
+    let asked = 0;
+    world.vault.hook = () => {
+      asked += 1;
+      return asked > 3 ? httpFault(503, 'ServiceUnavailable') : null;
+    };
     await expect(register()).rejects.toMatchObject({
       code: 'KekNotProven',
+      retryable: true,
       detail: { reason: 'VaultUnreachable' },
     });
+    world.vault.hook = null;
+    await register();
   });
 
   test('a vault that answers again a moment later is asked again another time', async () => {
     const { world, register } = begin();
-    let asked = 0;
-    world.vault.hook = async () => {
-      asked += 1;
-      return asked === 1 ? httpFault(503, 'ServiceUnavailable') : null;
+    let described = 0;
+    world.vault.hook = ({ kind }) => {
+      if (kind !== 'describe') return null;
+      described += 1;
+      return described === 2 ? httpFault(503, 'ServiceUnavailable') : null;
     };
     await expect(register()).rejects.toMatchObject({ detail: { reason: 'CanaryUnavailable' } });
     await register();
@@ -190,19 +251,14 @@ describe('refusals', () => {
     await register();
     world.clock.advance(61);
     world.vault.update(KEK, version, { enabled: false });
-    await expect(world.app.registerServer(world.orderOf('db-2'))).rejects.toMatchObject({
-      code: 'KekNotProven',
-      detail: { reason: 'KeyDisabled' },
-    });
+    await expect(register({ serverId: 'db-2' })).rejects.toMatchObject(refusedFor('KeyIsDisabled'));
   });
 
   test('I-03: a wrapping that does not come back right is put nowhere', async () => {
     const { world, version, register } = begin();
     await register();
     world.vault.corrupt(KEK, version);
-    await expect(world.app.registerServer(world.orderOf('db-2'))).rejects.toMatchObject({
-      code: 'DekBindingMismatch',
-    });
+    await expect(register({ serverId: 'db-2' })).rejects.toMatchObject({ code: 'DekBindingMismatch' });
     expect(filed(world)).toHaveLength(1);
     expect(await world.rows()).toHaveLength(1);
   });
@@ -219,10 +275,10 @@ describe('refusals', () => {
 
 describe('pinned to a version', () => {
   test('is wrapped under that version and never moved by itself', async () => {
-    const { world, version } = begin();
+    const { world, version, register } = begin();
     world.clock.advance(60);
     const newer = world.vault.createVersion(KEK);
-    const row = await world.app.registerServer(world.orderOf('db-1', { keyId: keyUrl(KEK, version) }));
+    const row = await register({ keyId: keyUrl(KEK, version) });
     expect(row).toMatchObject({ pinned: true, wrapped: { kekVersion: version } });
     await world.runFor(120);
     expect((await world.row('db-1')).wrapped.kekVersion).toBe(version);
@@ -257,20 +313,53 @@ describe('pinned to a version', () => {
     world.vault.createVersion(KEK);
     await world.changeKek({ target: null });
     const pinned = world.orderOf('db-2', { keyId: keyUrl(KEK, version) });
-    await expect(world.app.registerServer(pinned)).rejects.toMatchObject({ code: 'KekNotProven' });
+    await expect(world.app.registerServer(pinned)).rejects.toMatchObject({
+      code: 'KekNotProven',
+      retryable: true,
+    });
     await world.queue.drainFor(3);
-    expect((await world.app.registerServer(pinned)).wrapped.kekVersion).toBe(version);
+    expect((await world.app.registerServer(pinned)).stored.value.wrapped.kekVersion).toBe(version);
   });
 
-  test('a version without a canary is asked with none, and refused', async () => {
+  test('not to a version that was retired', async () => {
+    const { world, version, register } = begin();
+    await register();
+    await world.changeVersion(version, { retiredAt: world.clock.now() });
+    const pinned = { serverId: 'db-2', keyId: keyUrl(KEK, version) };
+    await expect(register(pinned)).rejects.toMatchObject(refusedFor('KeyVersionRetired'));
+    expect(await world.stores.index.find('db-2')).toBeUndefined();
+  });
+
+  test('nor left under one that is retired at that very moment: it follows the rotation', async () => {
+    const { world, version, register } = begin();
+    await register();
+    await world.settle();
+    world.clock.advance(60);
+    const newer = world.vault.createVersion(KEK);
+    await world.hint();
+    await world.settle();
+    expect((await world.kek()).target).toBe(newer);
+    let retired = false;
+    world.stores.onBeforeCommit(async (operation) => {
+      if (retired || operation !== 'servers.commit') return;
+      retired = true;
+      await world.changeVersion(version, { retiredAt: world.clock.now(), inUse: false });
+    });
+    const pinned = { serverId: 'db-2', keyId: keyUrl(KEK, version) };
+    await expect(register(pinned)).rejects.toMatchObject({
+      code: 'KekNotProven',
+      detail: { reason: 'VersionRetired' },
+    });
+    await world.settle();
+    expect(await world.row('db-2')).toMatchObject({ pinned: false, wrapped: { kekVersion: newer } });
+  });
+
+  test('a version without a canary is proven by one that is made for it', async () => {
     const { world, version, register } = begin();
     await register();
     world.clock.advance(61);
     await world.changeVersion(version, { canary: null });
-    await expect(world.app.registerServer(world.orderOf('db-2'))).rejects.toMatchObject({
-      code: 'KekNotProven',
-      detail: { reason: 'UnexpectedAnswer' },
-    });
+    expect((await register({ serverId: 'db-2' })).wrapped.kekVersion).toBe(version);
   });
 });
 
@@ -308,10 +397,11 @@ describe('cut short', () => {
     const { world } = begin();
     const other = world.startInstance();
     const command = world.orderOf('db-1');
-    const [a, b] = await Promise.all([world.app.registerServer(command), other.registerServer(command)]);
-    expect(a.wrapped).toEqual(b.wrapped);
-    expect(filed(world)).toEqual([a.wrapped]);
-    expect((await world.row('db-1')).wrapped).toEqual(a.wrapped);
+    const both = await Promise.all([world.app.registerServer(command), other.registerServer(command)]);
+    const { wrapped } = await world.row('db-1');
+    expect(both.map(({ stored }) => stored.value.wrapped)).toEqual([wrapped, wrapped]);
+    expect(both.filter(({ created }) => created)).toHaveLength(1);
+    expect(filed(world)).toEqual([wrapped]);
   });
 
   test('a wrapping that was filed long ago is taken up, and proven again at leisure', async () => {
@@ -323,16 +413,18 @@ describe('cut short', () => {
     expect((await world.row('db-1')).provenAt).not.toBeNull();
   });
 
-  test('a server that vanishes while it is read: the row that was made, or that it is gone', async () => {
+  test('a server that vanishes while it is read is said to be gone', async () => {
     const { world, register } = begin();
     const { read } = world.stores.servers;
-    world.stores.servers.read = () => Promise.resolve(undefined);
-    expect((await register()).serverId).toBe('db-1');
     let reads = 0;
     world.stores.servers.read = (kek, id) => {
       reads += 1;
       return reads > 1 ? Promise.resolve(undefined) : read(kek, id);
     };
+    await register().catch(() => undefined);
+    reads = 0;
+    await expect(register()).rejects.toMatchObject({ code: 'ServerNotFound' });
+    reads = -1;
     await expect(register()).rejects.toMatchObject({ code: 'ServerNotFound' });
     world.stores.servers.read = read;
     world.stores.keks.read = () => Promise.resolve(undefined);
