@@ -15,10 +15,27 @@ export interface IdentityEmulator {
   readonly clientId: string;
   /** Whether this issuer made the token, for that audience where one is given, and it is valid now. */
   verify(token: string, audience?: string): Promise<boolean>;
+  /** A token for a caller of the app's own API: a person, a runbook, a server. */
+  issueFor(caller: TokenRequest): Promise<string>;
   /** While on, no token is given out: 500. */
   setOutage(on: boolean): void;
   stop(): Promise<void>;
 }
+
+/** A caller of the API, as its token names it. */
+export interface TokenRequest {
+  /** `oid` of the token. */
+  readonly principalId: string;
+  readonly roles: readonly string[];
+  readonly audience?: string;
+  /** Below 0: it has expired already. */
+  readonly lifetimeSeconds?: number;
+  /** Seconds from now on. */
+  readonly validAfterSeconds?: number;
+}
+
+/** The audience of the app's own API on this machine. */
+export const API_AUDIENCE = 'api://pg-cmk';
 
 export interface IdentityOptions {
   readonly principalId?: string;
@@ -58,6 +75,27 @@ export async function startIdentityEmulator(options: IdentityOptions = {}): Prom
     };
   };
 
+  const issueFor = (caller: TokenRequest): Promise<string> => {
+    const now = Math.floor(Date.now() / 1000);
+    const { principalId: oid, roles, audience = API_AUDIENCE } = caller;
+    return new SignJWT({ oid, roles: [...roles], ver: '2.0' })
+      .setProtectedHeader({ alg: 'RS256', kid: KEY_ID, typ: 'JWT' })
+      .setIssuer(url)
+      .setAudience(audience)
+      .setSubject(oid)
+      .setIssuedAt(now)
+      .setNotBefore(now + (caller.validAfterSeconds ?? -60))
+      .setExpirationTime(now + (caller.lifetimeSeconds ?? LIFETIME_SECONDS))
+      .sign(privateKey);
+  };
+
+  /** As a person signs in: GET /login?principal=anna&roles=Fleet.Read,Fleet.Operate answers as an OAuth token endpoint does. */
+  const login = async ({ searchParams }: URL): Promise<string | undefined> => {
+    const principalId = searchParams.get('principal') ?? '';
+    const roles = (searchParams.get('roles') ?? '').split(',').filter((role) => role !== '');
+    return principalId === '' ? undefined : issueFor({ principalId, roles });
+  };
+
   const discovery = () => ({
     issuer: url,
     jwks_uri: `${url}/keys`,
@@ -68,6 +106,12 @@ export async function startIdentityEmulator(options: IdentityOptions = {}): Prom
 
   const answer = async (request: IncomingMessage): Promise<{ status: number; body: unknown }> => {
     const asked = new URL(request.url ?? '/', url);
+    if (asked.pathname === '/login') {
+      const token = await login(asked);
+      return token === undefined
+        ? { status: 400, body: { message: 'principal is missing' } }
+        : { status: 200, body: { access_token: token, token_type: 'Bearer', expires_in: LIFETIME_SECONDS } };
+    }
     if (asked.pathname === '/.well-known/openid-configuration') {
       return { status: 200, body: discovery() };
     }
@@ -102,6 +146,7 @@ export async function startIdentityEmulator(options: IdentityOptions = {}): Prom
     env: { IDENTITY_ENDPOINT: `${url}/msi/token`, IDENTITY_HEADER: secret },
     principalId,
     clientId,
+    issueFor,
     verify: async (token, audience) => {
       try {
         await jwtVerify(token, keys, {

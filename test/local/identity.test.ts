@@ -1,7 +1,7 @@
 import { ManagedIdentityCredential } from '@azure/identity';
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type IdentityEmulator, startIdentityEmulator } from '../../local/identity.ts';
+import { API_AUDIENCE, type IdentityEmulator, startIdentityEmulator } from '../../local/identity.ts';
 
 const scope = 'https://vault.azure.net/.default';
 const resource = 'https://vault.azure.net';
@@ -87,6 +87,19 @@ describe('the identity endpoint', () => {
     const keys = createRemoteJWKSet(new URL(`${identity.url}/keys`));
     const { payload } = await jwtVerify(token, keys, { issuer: identity.url, audience: resource });
     expect(payload.sub).toBe(identity.principalId);
+  });
+
+  test('signs callers of the API in, by call and over HTTP', async () => {
+    const caller = { principalId: 'anna', roles: ['Fleet.Read', 'Fleet.Operate'] };
+    const login = `${identity.url}/login?principal=anna&roles=Fleet.Read,Fleet.Operate`;
+    const answer: { access_token: string } = await (await fetch(login)).json();
+    for (const token of [await identity.issueFor(caller), answer.access_token]) {
+      expect(await identity.verify(token, API_AUDIENCE)).toBe(true);
+      expect(decodeJwt(token)).toMatchObject({ oid: 'anna', roles: caller.roles });
+    }
+    expect((await fetch(`${identity.url}/login?roles=Fleet.Read`)).status).toBe(400);
+    expect(await identity.verify(await identity.issueFor({ ...caller, lifetimeSeconds: -1 }))).toBe(false);
+    expect(await identity.verify(await identity.issueFor({ ...caller, validAfterSeconds: 60 }))).toBe(false);
   });
 
   test('takes no token of another issuer, nor a changed one', async () => {
