@@ -14,7 +14,10 @@ export interface HeldWrapping {
 }
 
 export function makeRow(
-  command: RegisterCommand,
+  command: Pick<
+    RegisterCommand,
+    'serverId' | 'access' | 'keyLossPolicy' | 'drainSeconds' | 'principalId' | 'labels'
+  >,
   defaults: { readonly drainSeconds: number },
   kek: KekId,
   { wrapped, proven }: HeldWrapping,
