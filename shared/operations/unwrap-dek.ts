@@ -5,7 +5,7 @@ import { type KekId, keyUrl } from '../domain/key-id.ts';
 import { REMEDIES } from '../domain/reason.ts';
 import { classifyFault, type VaultFault } from '../domain/vault-answer.ts';
 import { openWrapping, type WrappedDek } from '../domain/wrapped-dek.ts';
-import type { KeyVault } from '../ports/key-vault.ts';
+import type { KeyVault, UnwrapUse } from '../ports/key-vault.ts';
 
 /** The caller disposes of the DEK: `using dek = await unwrapDek(…)`.
  * @throws CmkError VaultUnavailable (retryable), VaultRefused, WrappedDekMalformed, DekBindingMismatch, DekIdMismatch
@@ -15,8 +15,9 @@ export async function unwrapDek(
   kek: KekId,
   serverId: string,
   wrapped: WrappedDek,
+  use: Exclude<UnwrapUse, 'probe'> = 'rewrap',
 ): Promise<Dek> {
-  const answer = await vault.unwrap(kek, wrapped.kekVersion, wrapped.ciphertext, 'rewrap');
+  const answer = await vault.unwrap(kek, wrapped.kekVersion, wrapped.ciphertext, use);
   if (answer.ok) return openWrapping(answer.value, wrapped, serverId);
   throw toError(answer.fault, kek, serverId, wrapped.kekVersion);
 }
@@ -39,6 +40,6 @@ function toError(fault: VaultFault, kek: KekId, serverId: string, version: strin
   return new CmkError(code, `unwrapping the DEK of ${serverId} under ${id}: ${found.reason}`, {
     remedy: REMEDIES[found.reason],
     retryable,
-    detail: { fault },
+    detail: { fault, reason: found.reason },
   });
 }

@@ -42,8 +42,10 @@ export interface VersionDescription {
 /**
  * What an unwrap is for. `probe`: one call, 5 s at most, never retried, never queued behind a rotation.
  * `rewrap`: waits its turn at the vault's limiter, and throttling is waited out.
+ * `release`: a server waits for its DEK. Never queued behind a rotation or a probe, nor a probe behind it; 5 s at
+ * most, with one more try after a reset or a 5xx.
  */
-export type UnwrapUse = 'probe' | 'rewrap';
+export type UnwrapUse = 'probe' | 'rewrap' | 'release';
 
 export interface KeyVault {
   /** The versions of a key, with their attributes: one call for up to 25. */

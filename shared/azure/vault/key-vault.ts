@@ -21,7 +21,7 @@ export interface KeyVaultOptions {
   readonly limits: VaultLimits;
   /** Of every probe and read; a rewrap's unwrap has as long once it is sent. Default 5,000. */
   readonly probeTimeoutMs?: number;
-  /** Probes in flight per vault, and reads likewise. Default 8. */
+  /** Probes in flight per vault, and releases and reads likewise. Default 8. */
   readonly probesInFlight?: number;
   /** Unwraps for rewraps in flight per vault. Default 32. */
   readonly rewrapsInFlight?: number;
@@ -35,6 +35,7 @@ export interface KeyVaultOptions {
 
 interface VaultTraffic {
   readonly probes: Lane;
+  readonly releases: Lane;
   readonly reads: Lane;
   readonly limiter: VaultLimiter;
 }
@@ -70,6 +71,7 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
     const concurrency = options.rewrapsInFlight ?? 32;
     const traffic = {
       probes: makeLane(probesInFlight),
+      releases: makeLane(probesInFlight),
       reads: makeLane(probesInFlight),
       limiter: makeVaultLimiter({ ceiling: ceilingOf(limits), concurrency, clock }),
     };
@@ -136,14 +138,15 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
       // Invariant I-09: a call that uses a key names a concrete version, never "the latest".
       const version = parseVersion(text);
       const bytes = Buffer.from(ciphertext, 'base64url');
-      const { probes, limiter } = trafficOf(kek.vault);
+      const { probes, releases, limiter } = trafficOf(kek.vault);
       if (use === 'rewrap') {
         const cost = costOf(limitClassOf(await keyTypeOf(kek, version), bytes.length), limits);
         return limiter.run(cost, () => unwrapOnce(kek, version, bytes, twice));
       }
-      return probes.run(async () => {
+      const [lane, ask] = use === 'release' ? [releases, twice] : [probes, once];
+      return lane.run(async () => {
         const sentAt = clock.now().getTime();
-        const answer = await unwrapOnce(kek, version, bytes, once);
+        const answer = await unwrapOnce(kek, version, bytes, ask);
         limiter.observe(answer, sentAt);
         return answer;
       });
