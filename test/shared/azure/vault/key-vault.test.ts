@@ -319,6 +319,25 @@ describe('what takes too long', () => {
   });
 });
 
+describe('a release', () => {
+  test('waits for no rotation and no probe, and is tried once more after a reset or a 5xx', async () => {
+    let failures = 1;
+    const { vault, kek } = await open((own) => async ({ method, path }) => {
+      if (method === 'GET') return { body: bundle(own) };
+      if (path.includes(V2)) return new Promise<ScriptedAnswer>(() => {});
+      failures -= 1;
+      return failures >= 0 ? { status: 503, body: {} } : unwrapped(own);
+    });
+    const stuck = [
+      ...Array.from({ length: 40 }, () => vault.unwrap(kek, V2, CIPHERTEXT, 'rewrap')),
+      ...Array.from({ length: 9 }, () => vault.unwrap(kek, V2, CIPHERTEXT, 'probe')),
+    ];
+    unwrapAnswer(await vault.unwrap(kek, V1, CIPHERTEXT, 'release'));
+    expect(failures).toBe(-1);
+    void stuck;
+  });
+});
+
 describe('no token', () => {
   test('is of the identity, and passes', async () => {
     let fails = true;
