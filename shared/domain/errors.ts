@@ -27,6 +27,8 @@ export type ErrorCode =
   | 'SecretSettingMissing' // `auth: setting` names an app setting that doesn't exist
   | 'PublishFailed' // an own event couldn't be published: it stays in the outbox
   | 'InvalidRequest' // a request that can't be understood; `detail.faults` points at each field
+  | 'BodyTooLarge' // a request body above what the API takes
+  | 'ContentTypeRefused' // a request body that isn't said to be JSON
   | 'InvalidCursor' // a cursor that this app didn't make for this very listing
   | 'AuthNotConfigured' // no issuer is configured: every route but health answers 503
   | 'IssuerUnavailable' // the issuer's keys couldn't be had

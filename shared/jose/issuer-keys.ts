@@ -17,10 +17,16 @@ export function issuerUnavailable(issuer: string, cause: unknown): CmkError {
   });
 }
 
+export interface IssuerKeys {
+  readonly getKey: JWTVerifyGetKey;
+  /** Whether there are keys to be had. @throws CmkError IssuerUnavailable */
+  readonly check: () => Promise<void>;
+}
+
 /** Looked up when first needed; a failed look is tried again by the next caller, and one look serves all who wait. */
-export function makeIssuerKeys(issuer: string, jwksUri: string | null): JWTVerifyGetKey {
+export function makeIssuerKeys(issuer: string, jwksUri: string | null): IssuerKeys {
   let found: Promise<ReturnType<typeof createRemoteJWKSet>> | undefined;
-  const find = async () => {
+  const look = async () => {
     const url = new URL(jwksUri ?? (await discover(issuer)));
     return createRemoteJWKSet(url, {
       timeoutDuration: TIMEOUT_MS,
@@ -28,12 +34,22 @@ export function makeIssuerKeys(issuer: string, jwksUri: string | null): JWTVerif
       cacheMaxAge: MAX_AGE_MS,
     });
   };
-  return async (header, token) => {
-    found ??= find().catch((error: unknown) => {
+  const find = () => {
+    found ??= look().catch((error: unknown) => {
       found = undefined;
       throw issuerUnavailable(issuer, error);
     });
-    return (await found)(header, token);
+    return found;
+  };
+  return {
+    getKey: async (header, token) => (await find())(header, token),
+    check: async () => {
+      const keys = await find();
+      if (keys.fresh) return;
+      await keys.reload().catch((error: unknown) => {
+        throw issuerUnavailable(issuer, error);
+      });
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import { decodeJwt, errors, type JWTPayload, jwtVerify } from 'jose';
 import { type Caller, ROLES } from '../domain/caller.ts';
 import { CmkError, type ErrorCode } from '../domain/errors.ts';
 import type { VerifyToken } from '../ports/token-verifier.ts';
-import { issuerUnavailable, makeIssuerKeys } from './issuer-keys.ts';
+import { type IssuerKeys, issuerUnavailable, makeIssuerKeys } from './issuer-keys.ts';
 
 export interface TokenRules {
   /** Exactly as the tokens' `iss` says it. */
@@ -44,14 +44,17 @@ const refuse = (code: keyof typeof REMEDIES, message: string, cause?: unknown) =
   new CmkError(code, message, { remedy: REMEDIES[code], ...(cause === undefined ? {} : { cause }) });
 
 /** Without an issuer nobody can be known: every request is refused with AuthNotConfigured. */
-export function makeVerifyToken(rules: TokenRules | null, now: () => Date = () => new Date()): VerifyToken {
-  if (rules === null) return () => Promise.reject(notConfigured());
-  const keys = makeIssuerKeys(rules.issuer, rules.jwksUri);
+export function makeVerifyToken(
+  rules: TokenRules | null,
+  keys: IssuerKeys | null = rules === null ? null : makeIssuerKeys(rules.issuer, rules.jwksUri),
+  now: () => Date = () => new Date(),
+): VerifyToken {
+  if (rules === null || keys === null) return () => Promise.reject(notConfigured());
   return async (authorization) => {
     const token = readBearer(authorization);
     assertIssuer(token, rules.issuer);
     try {
-      const { payload } = await jwtVerify(token, keys, {
+      const { payload } = await jwtVerify(token, keys.getKey, {
         algorithms: ALGORITHMS,
         issuer: rules.issuer,
         audience: [...rules.audiences],

@@ -5,6 +5,7 @@ import { inspect } from 'node:util';
 import { exportJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CmkError } from '../../../shared/domain/errors.ts';
+import { makeIssuerKeys } from '../../../shared/jose/issuer-keys.ts';
 import { makeVerifyToken, type TokenRules } from '../../../shared/jose/verify-token.ts';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -202,8 +203,9 @@ describe('a token that is refused', () => {
   test("HS256 with the issuer's public key as the secret", async () => {
     const [, claims] = (await make()).split('.');
     const signed = `${encode({ alg: 'HS256', kid: 'rsa' })}.${claims}`;
-    for (const format of ['pem', 'der'] as const) {
-      const secret = rsa.publicKey.export({ type: 'spki', format });
+    const pem = rsa.publicKey.export({ type: 'spki', format: 'pem' });
+    const der = rsa.publicKey.export({ type: 'spki', format: 'der' });
+    for (const secret of [pem, der]) {
       const signature = createHmac('sha256', secret).update(signed).digest('base64url');
       expect((await refusal(`Bearer ${signed}.${signature}`)).code).toBe('TokenAlgorithmRefused');
     }
@@ -276,6 +278,16 @@ describe('the keys of the issuer', () => {
     expect(error).toMatchObject({ code: 'IssuerUnavailable', retryable: true });
     if (sound !== undefined) answers.set(path, sound);
     expect((await verify(authorization)).principalId).toBe('anna');
+  });
+
+  test('are looked at for health, and asked for no more often than for tokens', async () => {
+    const keys = makeIssuerKeys(issuer, null);
+    await keys.check();
+    await keys.check();
+    await makeVerifyToken(rules, keys)(`Bearer ${await make()}`);
+    expect(asked).toEqual([DISCOVERY, KEYS]);
+    answers.set(KEYS, { status: 503, body: {} });
+    await expect(makeIssuerKeys(issuer, null).check()).rejects.toMatchObject({ code: 'IssuerUnavailable' });
   });
 
   test('can’t be had where nobody listens', async () => {
