@@ -1,6 +1,7 @@
 // Everything the app does, built from its configuration: the adapters, and the operations on them.
 import { readFileSync } from 'node:fs';
 import { makeBlobEscrow } from '../shared/azure/blob-escrow.ts';
+import { makeBlobExports } from '../shared/azure/blob-exports.ts';
 import { makeCredential } from '../shared/azure/credential.ts';
 import { makeEventPublisher } from '../shared/azure/event-publisher.ts';
 import { makeConsoleLog, systemClock, systemRandom } from '../shared/azure/runtime.ts';
@@ -11,8 +12,11 @@ import { makeLocalWrap } from '../shared/azure/vault/local-wrap.ts';
 import { costOf, limitClassOf, type VaultLimits } from '../shared/azure/vault/vault-limits.ts';
 import { makeWorkQueue } from '../shared/azure/work-queue.ts';
 import type { Config } from '../shared/config.ts';
+import { makeStatementSigner } from '../shared/jose/sign-statement.ts';
+import { longestGapSeconds } from '../shared/ncrontab.ts';
 import { makeApplyServerAccess } from '../shared/operations/apply-server-access.ts';
 import { makeCheckRegistration } from '../shared/operations/check-registration.ts';
+import { makeCountDependents } from '../shared/operations/count-dependents.ts';
 import { makeDeliverOutbox } from '../shared/operations/deliver-outbox.ts';
 import { makeFanOut } from '../shared/operations/fan-out.ts';
 import { makeFindWrapping } from '../shared/operations/find-wrapping.ts';
@@ -21,16 +25,19 @@ import { makeListServers, makeReadServer } from '../shared/operations/list-serve
 import { makeObserveKek } from '../shared/operations/observe-kek.ts';
 import { makeProbeKeks } from '../shared/operations/probe-keks.ts';
 import { makeReadAudit } from '../shared/operations/read-audit.ts';
+import { makeReadImpact } from '../shared/operations/read-impact.ts';
 import { makeReadProgress } from '../shared/operations/read-progress.ts';
 import { makeReconcileKek } from '../shared/operations/reconcile-kek.ts';
 import { makeRecordPoison } from '../shared/operations/record-poison.ts';
 import { makeRegisterServer, makeValidateRegistration } from '../shared/operations/register-server.ts';
 import { makeRejectInput } from '../shared/operations/reject-input.ts';
+import { makeRetireVersion } from '../shared/operations/retire-version.ts';
 import { makeRewrapDeks } from '../shared/operations/rewrap-deks.ts';
 import { makeSubmitHint } from '../shared/operations/submit-hint.ts';
 import { makeSweepFleet } from '../shared/operations/sweep-fleet.ts';
 import { makeTargetProofs } from '../shared/operations/target-proofs.ts';
 import { makePostgresAccess } from '../shared/postgres/postgres-access.ts';
+import { parseSigningKey } from '../shared/signing-key.ts';
 
 const POSTGRES_SCOPE = 'https://ossrdbms-aad.database.windows.net/.default';
 
@@ -58,6 +65,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
   const { keks, servers, index, outbox, audit } = stores;
   const queue = makeWorkQueue(connection);
   const escrow = makeBlobEscrow(connection);
+  const exports = makeBlobExports(connection);
   const limits = toLimits(config);
   const vault = makeKeyVault({
     credential,
@@ -137,13 +145,27 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
   };
   const costOfUnwrap = (bytes: number) => costOf(limitClassOf('RSA-HSM', bytes), limits);
   const probe = makeProbeKeks({ keks, vault, queue, clock, log, costOf: costOfUnwrap });
+  const probeSeconds = longestGapSeconds(config.schedules.probe);
+  const detectionSeconds = (host: string) =>
+    Math.ceil(Math.max(probeSeconds, probe.stretchedSeconds().get(host) ?? 0));
+  const signer =
+    config.api === null
+      ? null
+      : makeStatementSigner({ key: parseSigningKey(config.api.signingKey), issuer: 'pg-cmk', clock });
+  const countDependents = makeCountDependents({ servers, exports, clock });
+  const soakHours = config.retireSoakHours;
 
   return {
     stores,
     vault,
     /** Creates the tables, queues and containers that are missing. */
     prepareStorage: () =>
-      Promise.all([stores.ensureTables(), queue.ensureQueues(), escrow.ensureContainer()]),
+      Promise.all([
+        stores.ensureTables(),
+        queue.ensureQueues(),
+        escrow.ensureContainer(),
+        exports.ensureContainer(),
+      ]),
     submitHint: makeSubmitHint({ keks, queue, log }),
     rejectInput: makeRejectInput({ outbox, clock, log }),
     reconcileKek,
@@ -170,6 +192,14 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     registerServer: makeRegisterServer(registration),
     validateRegistration: makeValidateRegistration(registration),
     readProgress: makeReadProgress({ keks, servers }),
+    readImpact: makeReadImpact({ keks, servers, access, clock, detectionSeconds }),
+    exports,
+    /** null: no API is configured, so there is no key to sign with. */
+    signer,
+    retireVersion:
+      signer === null
+        ? null
+        : makeRetireVersion({ keks, servers, audit, signer, countDependents, clock, soakHours }),
     listServers: makeListServers({ keks, servers, index }),
     readServer: makeReadServer({ keks, servers, index }),
     readAudit: makeReadAudit({ keks, index, audit }),

@@ -52,3 +52,37 @@ function toNumber(text: string, { min, max, names }: Field): number | null {
   const value = named >= 0 ? named + min : /^\d{1,2}$/.test(text) ? Number(text) : Number.NaN;
   return value >= min && value <= max ? value : null;
 }
+
+const DAY_SECONDS = 86_400;
+
+/**
+ * The longest time between two runs of a sound schedule, in seconds, on a day on which it runs: what its last three
+ * fields say is left aside.
+ */
+export function longestGapSeconds(schedule: string): number {
+  const [seconds = [], minutes = [], hours = []] = schedule
+    .split(/\s+/)
+    .map((text, index) => text.split(',').flatMap((part) => toValues(part, FIELDS[index])))
+    .map((values) => [...new Set(values)].sort((a, b) => a - b));
+  const runs = hours.flatMap((hour) =>
+    minutes.flatMap((minute) => seconds.map((second) => hour * 3600 + minute * 60 + second)),
+  );
+  const [first = 0] = runs;
+  return runs.reduce(
+    (longest, run, index) => Math.max(longest, (runs[index + 1] ?? first + DAY_SECONDS) - run),
+    0,
+  );
+}
+
+function toValues(part: string, field: Field | undefined): readonly number[] {
+  const match = PART.exec(part);
+  if (match === null || field === undefined) return [];
+  const [, from, to, step = '1'] = match;
+  const first = from === undefined ? field.min : toNumber(from, field);
+  const last = from === undefined ? field.max : to === undefined ? first : toNumber(to, field);
+  if (first === null || last === null) return [];
+  return Array.from(
+    { length: Math.floor((last - first) / Number(step)) + 1 },
+    (_, n) => first + n * Number(step),
+  );
+}

@@ -66,6 +66,8 @@ export interface VersionState {
   readonly degraded: boolean;
   /** When an operator retired it: nothing depended on it, and nothing is wrapped under it again. */
   readonly retiredAt: Date | null;
+  /** When the last wrapping under it was replaced, as found when it was retired; null: none ever was. */
+  readonly lastDependedOn: Date | null;
 }
 
 export interface StatusRules {
@@ -79,7 +81,8 @@ export interface StatusRules {
   readonly expiredKeyPolicy: 'revoke' | 'warn';
 }
 
-const GRACE_MS = 5 * 60_000;
+/** What is the customer's after `exp` and before `nbf`. */
+export const GRACE_MS = 5 * 60_000;
 const SUSPECT_ANSWERS = 3;
 const VAULT_NOT_FOUND_SECONDS = 15 * 60;
 
@@ -103,6 +106,7 @@ export function makeVersionState(version: string, now: Date): VersionState {
     provenAt: null,
     degraded: false,
     retiredAt: null,
+    lastDependedOn: null,
   };
 }
 

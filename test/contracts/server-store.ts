@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type KekId, kekKey } from '../../shared/domain/key-id.ts';
 import type { ServerRow } from '../../shared/domain/server.ts';
-import type { PageQuery, ServerWrite } from '../../shared/ports/server-store.ts';
+import type { HistoryPage, PageQuery, ServerWrite } from '../../shared/ports/server-store.ts';
 import { auditOf, eventOf, fullServer, historyOf, NOW, plainServer, versionOf } from '../fixtures/rows.ts';
 import { expectCode, newKek, STALE, type StartStores, useStores } from './stores.ts';
 
@@ -327,6 +327,109 @@ export function describeServerStore(start: StartStores): void {
       await expectCode('WriteConflict', servers().commit(kek, [write], null));
       await insertServers(kek, ['db']);
       expect((await servers().read(kek, 'db'))?.value).toEqual(first.value);
+    });
+  });
+
+  describe('the history of a key version', () => {
+    /** Server `db-n` was under version 1 and then under version 2, and is under version 3. */
+    const rewrapTwice = async (kek: KekId, count: number) => {
+      const ids = Array.from({ length: count }, (_, n) => serverName(n));
+      await insertServers(kek, ids);
+      for (const number of [1, 2]) {
+        const rows = await readAll(kek);
+        for (let from = 0; from < rows.length; from += 49) {
+          const writes = rows.slice(from, from + 49).map(({ value, etag }) => ({
+            value: {
+              ...value,
+              wrapped: { ...value.wrapped, kekVersion: versionOf(number + 1) },
+              sequence: value.sequence + 1,
+            },
+            etag,
+            history: historyOf(value),
+          }));
+          await servers().commit(kek, writes, null);
+        }
+      }
+      return ids;
+    };
+    const allOf = async (kek: KekId, version: string, limit = 1000) => {
+      const rows: HistoryPage['rows'][number][] = [];
+      let after: string | null = null;
+      let pages = 0;
+      do {
+        const page: HistoryPage = await servers().pageHistory(kek, version, { after, limit });
+        expect(page.rows.length).toBeLessThanOrEqual(limit);
+        rows.push(...page.rows);
+        after = page.next;
+        pages += 1;
+      } while (after !== null);
+      return { rows, pages, ids: rows.map(({ value }) => value.serverId) };
+    };
+
+    test('is empty where nothing was replaced', async () => {
+      const kek = newKek();
+      await insertServers(kek, ['db']);
+      expect(await servers().pageHistory(kek, versionOf(1), { after: null, limit: 10 })).toEqual({
+        rows: [],
+        next: null,
+      });
+    });
+
+    test('is met once for every server, in pages of any size, and of no other version', async () => {
+      const kek = newKek();
+      const ids = await rewrapTwice(kek, 30);
+      for (const limit of [1000, 60, 59, 7, 1]) {
+        for (const number of [1, 2]) {
+          const found = await allOf(kek, versionOf(number), limit);
+          expect(found.ids.toSorted()).toEqual(ids);
+          expect(found.rows.every(({ value }) => value.wrapped.kekVersion === versionOf(number))).toBe(true);
+          expect(found.pages).toBeGreaterThanOrEqual(60 / limit);
+        }
+      }
+      expect((await allOf(kek, versionOf(3))).ids).toEqual([]);
+      expect((await allOf(newKek(), versionOf(1))).ids).toEqual([]);
+    });
+
+    test('comes back as it was filed', async () => {
+      const kek = newKek();
+      const row = fullServer(kek, 'db');
+      await servers().commit(kek, [insert(row)], null);
+      const [stored] = await readAll(kek);
+      if (stored === undefined) throw new Error('not there');
+      await servers().commit(kek, [{ ...stored, history: historyOf(row) }], null);
+      const { rows } = await allOf(kek, row.wrapped.kekVersion);
+      expect(rows.map(({ value }) => value)).toEqual([historyOf(row)]);
+    });
+
+    test('is removed row by row while it is paged; the rows of servers and other versions stay', async () => {
+      const kek = newKek();
+      const ids = await rewrapTwice(kek, 20);
+      const before = await readAll(kek);
+      let after: string | null = null;
+      let removed = 0;
+      do {
+        const page: HistoryPage = await servers().pageHistory(kek, versionOf(1), { after, limit: 7 });
+        for (const row of page.rows) await servers().removeHistory(kek, row);
+        removed += page.rows.length;
+        after = page.next;
+      } while (after !== null);
+      expect(removed).toBe(20);
+      expect((await allOf(kek, versionOf(1))).ids).toEqual([]);
+      expect((await allOf(kek, versionOf(2))).ids.toSorted()).toEqual(ids);
+      expect(await readAll(kek)).toEqual(before);
+      expect((await servers().history(kek, serverName(3))).map(({ sequence }) => sequence)).toEqual([1]);
+    });
+
+    test('a row that is gone already is no error; one under another ETag is a conflict (invariant I-10)', async () => {
+      const kek = newKek();
+      await rewrapTwice(kek, 2);
+      const [first, second] = (await allOf(kek, versionOf(1))).rows;
+      if (first === undefined || second === undefined) throw new Error('not there');
+      await expectCode('WriteConflict', servers().removeHistory(kek, { ...first, etag: STALE }));
+      expect((await allOf(kek, versionOf(1))).rows).toHaveLength(2);
+      await servers().removeHistory(kek, first);
+      await servers().removeHistory(kek, first);
+      expect((await allOf(kek, versionOf(1))).rows).toEqual([second]);
     });
   });
 

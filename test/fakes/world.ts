@@ -1,5 +1,6 @@
 // A whole app on fakes: every operation wired as the composition root wires it, the queues that feed them, the timers
 // that a test lets tick, and the customer's side of it: keys, vaults, servers.
+import { generateKeyPairSync } from 'node:crypto';
 import type { AuditAction, AuditRecord, Cause } from '../../shared/domain/audit.ts';
 import type { KekState } from '../../shared/domain/kek.ts';
 import { type KekId, kekKey, keyUrl } from '../../shared/domain/key-id.ts';
@@ -7,8 +8,10 @@ import type { VersionState } from '../../shared/domain/key-status.ts';
 import type { RangeMessage } from '../../shared/domain/message.ts';
 import type { ServerRow } from '../../shared/domain/server.ts';
 import type { KeyLossPolicy } from '../../shared/domain/server-spec.ts';
+import { makeStatementSigner } from '../../shared/jose/sign-statement.ts';
 import { makeApplyServerAccess } from '../../shared/operations/apply-server-access.ts';
 import { makeCheckRegistration } from '../../shared/operations/check-registration.ts';
+import { makeCountDependents } from '../../shared/operations/count-dependents.ts';
 import { makeDeliverOutbox } from '../../shared/operations/deliver-outbox.ts';
 import { makeFanOut } from '../../shared/operations/fan-out.ts';
 import { makeFindWrapping } from '../../shared/operations/find-wrapping.ts';
@@ -17,6 +20,7 @@ import { makeListServers, makeReadServer } from '../../shared/operations/list-se
 import { makeObserveKek } from '../../shared/operations/observe-kek.ts';
 import { makeProbeKeks } from '../../shared/operations/probe-keks.ts';
 import { makeReadAudit } from '../../shared/operations/read-audit.ts';
+import { makeReadImpact } from '../../shared/operations/read-impact.ts';
 import { makeReadProgress } from '../../shared/operations/read-progress.ts';
 import { makeReconcileKek } from '../../shared/operations/reconcile-kek.ts';
 import { makeRecordPoison } from '../../shared/operations/record-poison.ts';
@@ -26,12 +30,14 @@ import {
   type RegisterCommand,
 } from '../../shared/operations/register-server.ts';
 import { makeRejectInput } from '../../shared/operations/reject-input.ts';
+import { makeRetireVersion } from '../../shared/operations/retire-version.ts';
 import { makeRewrapDeks } from '../../shared/operations/rewrap-deks.ts';
 import { makeSubmitHint } from '../../shared/operations/submit-hint.ts';
 import { makeSweepFleet } from '../../shared/operations/sweep-fleet.ts';
 import { makeTargetProofs } from '../../shared/operations/target-proofs.ts';
 import type { HistoryRow } from '../../shared/ports/server-store.ts';
 import { FakeEscrow } from './escrow.ts';
+import { FakeExportCatalog } from './export-catalog.ts';
 import { FakeKeyVault } from './key-vault.ts';
 import { makeMemoryStores } from './memory-stores.ts';
 import { FakePublisher } from './publisher.ts';
@@ -83,6 +89,12 @@ export function makeWorld(options: WorldOptions = {}) {
   const postgres = makeMemoryServerAccess();
   const queue = new FakeWorkQueue(clock);
   const escrow = new FakeEscrow();
+  const exports = new FakeExportCatalog();
+  const signer = makeStatementSigner({
+    key: generateKeyPairSync('ed25519').privateKey,
+    issuer: 'pg-cmk',
+    clock,
+  });
   const topic = new FakePublisher();
   const handles = new Map<string, MemoryServer>();
 
@@ -134,6 +146,7 @@ export function makeWorld(options: WorldOptions = {}) {
       checkRegistration,
       drainSeconds: 900,
     };
+    const countDependents = makeCountDependents({ servers, exports, clock });
     const costOf = () => options.probeCost ?? 0.0001;
     const publisher = options.publishes === false ? null : topic;
     return {
@@ -154,6 +167,17 @@ export function makeWorld(options: WorldOptions = {}) {
       submitHint: makeSubmitHint({ keks, queue, log }),
       rejectInput: makeRejectInput({ outbox, clock, log }),
       readProgress: makeReadProgress({ keks, servers }),
+      countDependents,
+      readImpact: makeReadImpact({ keks, servers, access, clock, detectionSeconds: () => 10 }),
+      retireVersion: makeRetireVersion({
+        keks,
+        servers,
+        audit,
+        signer,
+        countDependents,
+        clock,
+        soakHours: 2,
+      }),
       listServers: makeListServers({ keks, servers, index }),
       readServer: makeReadServer({ keks, servers, index }),
       readAudit: makeReadAudit({ keks, index, audit }),
@@ -202,6 +226,8 @@ export function makeWorld(options: WorldOptions = {}) {
     postgres,
     queue,
     escrow,
+    exports,
+    signer,
     topic,
     app,
     startInstance,

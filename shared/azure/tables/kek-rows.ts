@@ -134,6 +134,7 @@ const versionColumns = z.object({
   provenAt: orNone(instant),
   degraded: z.boolean(),
   retiredAt: orNone(instant),
+  lastDependedOn: orNone(instant),
 });
 
 export const versionFormat = makeRowFormat({

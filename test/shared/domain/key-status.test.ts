@@ -213,6 +213,7 @@ describe('advanceVersion', () => {
       provenAt: null,
       degraded: false,
       retiredAt: null,
+      lastDependedOn: null,
     });
   });
 
