@@ -25,6 +25,7 @@ const TRANSIENT: readonly KeyReason[] = [
   'Throttled',
   'VaultUnreachable',
   'UnexpectedAnswer',
+  'CanaryUnavailable',
 ];
 
 /** @param retryable also where the reason is one of the key's, such as a second good probe that is still to come */

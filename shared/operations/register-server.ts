@@ -14,7 +14,7 @@ import { assertValid, type CheckRegistration } from './check-registration.ts';
 import { type MakeWrappingDeps, makeWrapping, rewrapDek } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
 import { assertFree, dekAlreadyMade, type Prepared, prepareRegistration } from './prepare-registration.ts';
-import { assertNotRetired, type ProveKekDeps, proveKek } from './prove-kek.ts';
+import { assertNotRetired, holdKek, type ProveKekDeps, proveKek } from './prove-kek.ts';
 import { type HeldWrapping, makeRow, toAssigned, toRegistered } from './registration-row.ts';
 import { toSnapshot } from './snapshot.ts';
 import { unwrapDek } from './unwrap-dek.ts';
@@ -183,6 +183,9 @@ async function lookAt(deps: RegisterDeps, kek: KekId, command: RegisterCommand):
         events: [],
       });
     });
+  } else if (version?.inUse !== true) {
+    // A count that was made before the row was there has found nobody on its version.
+    await holdKek(deps, kek, row.value.wrapped.kekVersion);
   }
   const message = {
     kek,

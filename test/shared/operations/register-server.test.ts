@@ -427,7 +427,11 @@ describe('cut short', () => {
     reads = -1;
     await expect(register()).rejects.toMatchObject({ code: 'ServerNotFound' });
     world.stores.servers.read = read;
-    world.stores.keks.read = () => Promise.resolve(undefined);
+    const readKek = world.stores.keks.read;
+    world.stores.keks.read = () => {
+      world.stores.keks.read = readKek;
+      return Promise.resolve(undefined);
+    };
     expect((await register()).serverId).toBe('db-1');
     expect(world.queue.sent.at(-1)?.message).toMatchObject({ epoch: 0, from: 'db-1' });
   });
