@@ -50,7 +50,7 @@ export interface RetireDeps {
 /**
  * Invariant I-12: a key version is retired only while nothing depends on it. Nothing is wrapped under a version that
  * is marked, so it is marked first and then counted once more: whoever was half way through wrapping under it either
- * is seen by that count, and the mark is taken back; or sees the mark when its own row is there, and takes that back.
+ * is seen by that count, and the mark is taken back; or sees the mark when its own row is there, and moves that on.
  * What was replaced is pruned only after that.
  *
  * Cut short at any point, the same command takes it up again.

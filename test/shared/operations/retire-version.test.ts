@@ -4,6 +4,7 @@ import { CHAIN_START } from '../../../shared/domain/audit.ts';
 import { kekKey, keyUrl } from '../../../shared/domain/key-id.ts';
 import type { ServerRow } from '../../../shared/domain/server.ts';
 import { storeUnavailable } from '../../fakes/memory-tables.ts';
+import { makeSeededRandom } from '../../fakes/runtime.ts';
 import { KEK, makeWorld, type World } from '../../fakes/world.ts';
 
 const HOUR = 3600;
@@ -20,8 +21,8 @@ const NO_DEPENDENTS = {
 };
 
 /** Three servers that were rewrapped from `old` to `target` and proven, more than the soak ago. */
-async function rotated(options: { readonly hours?: number } = {}) {
-  const world = makeWorld();
+async function rotated(options: { readonly hours?: number; readonly pause?: () => Promise<void> } = {}) {
+  const world = makeWorld(options.pause === undefined ? {} : { pause: options.pause });
   const old = await world.begin(3);
   world.clock.advance(60);
   const target = world.vault.createVersion(KEK);
@@ -401,6 +402,42 @@ describe('others at work', () => {
     expect(await world.audited('kek.versionRetired')).toHaveLength(1);
     expect(await world.history('s001')).toEqual([]);
   });
+});
+
+test('I-12: whoever pins a server to the version in the same moment, no server is left under a retired version', async () => {
+  const ends = new Set<string>();
+  for (let seed = 1; seed <= 60; seed += 1) {
+    const random = makeSeededRandom(seed);
+    let racing = false;
+    const pause = async () => {
+      for (let turns = racing ? random.integer(6) : 0; turns > 0; turns -= 1) await Promise.resolve();
+    };
+    const { world, old, target, retire } = await rotated({ pause });
+    racing = true;
+    const pinned = world.orderOf('pinned', { keyId: keyUrl(KEK, old) });
+    const wait = random.integer(200);
+    const [retired, registered] = await Promise.allSettled([
+      (async () => {
+        for (let turns = wait; turns > 0; turns -= 1) await Promise.resolve();
+        return retire();
+      })(),
+      world.startInstance().registerServer(pinned),
+    ]);
+    racing = false;
+    await world.settle();
+    const isRetired = (await world.version(old)).retiredAt !== null;
+    const row = (await world.rows()).find(({ serverId }) => serverId === 'pinned');
+    const end = [isRetired, retired.status, registered.status, row?.wrapped.kekVersion === old].join(' ');
+    ends.add(end);
+    expect(isRetired).toBe(retired.status === 'fulfilled');
+    if (isRetired) expect([undefined, target]).toContain(row?.wrapped.kekVersion);
+    if (registered.status === 'fulfilled') expect(row?.wrapped.kekVersion).toBe(old);
+    if (retired.status === 'rejected') expect(retired.reason).toMatchObject({ code: 'VersionInUse' });
+    if (registered.status === 'rejected') expect(registered.reason).toMatchObject({ code: 'KekNotProven' });
+  }
+  // Each of the two was first in some of them.
+  expect(ends).toContain('true fulfilled rejected false');
+  expect(ends).toContain('false rejected fulfilled true');
 });
 
 describe('cut short', () => {
