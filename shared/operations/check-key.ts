@@ -65,14 +65,13 @@ export function makeCheckKey(deps: CheckKeyDeps): CheckKey {
     if (typeof found !== 'string') return unread(found);
     const answer = await describe(deps, kek, found);
     if (!answer.ok) return unread(answer);
-    const { value, vaultNow } = answer;
-    const facts = checkKeyFacts(value, vaultNow ?? deps.clock.now());
+    const facts = toFacts(answer, deps.clock);
     return [
       allowed,
       passed('KeyNotReadable', `Version ${found} can be read.`),
       checkRetired(snapshot, found),
       ...facts,
-      await checkRights(deps, kek, found, value, facts),
+      await checkRights(deps, kek, found, answer.value, facts),
     ];
   };
 }
@@ -92,6 +91,9 @@ async function findVersionToCheck(
   return described.ok ? described.value.newest : described;
 }
 
+const toFacts = ({ value, vaultNow }: DescribedVersion, clock: Clock): readonly RegistrationCheck[] =>
+  checkKeyFacts(value, vaultNow ?? clock.now());
+
 /** What is remembered counts only while nothing fails: whoever has put something right is not told of it for longer. */
 async function describe(
   { proofs, clock }: CheckKeyDeps,
@@ -100,8 +102,7 @@ async function describe(
 ): Promise<DescribedVersion | Unreadable> {
   const known = proofs.recall(kek, version);
   if (known !== undefined && proofs.isGood(kek, version)) {
-    const facts = checkKeyFacts(known.value, known.vaultNow ?? clock.now());
-    if (isValid(facts)) return known;
+    if (isValid(toFacts(known, clock))) return known;
   }
   return proofs.inspect(kek, version);
 }

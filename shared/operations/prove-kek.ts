@@ -66,16 +66,11 @@ export async function proveKek(deps: ProveKekDeps, kek: KekId, pin: string | nul
   const { version, snapshot } = await find();
   assertNotRetired(kek, version);
   if (version !== undefined && isProven(version)) return version;
-  // It answers well again, and serves when it has done so twice.
-  if (version?.status === 'usable')
-    throw kekNotProven(
-      kek,
-      version.version,
-      version.verdictReason ?? version.reason ?? 'CanaryUnavailable',
-      true,
-    );
-  const reason = version?.reason ?? snapshot?.versions.at(-1)?.reason ?? (await askWhy(deps, kek));
-  throw kekNotProven(kek, pin, reason);
+  // A version that answers well again serves when it has done so twice.
+  const returns = version?.status === 'usable' && version.verdict === 'revoke';
+  const found = returns ? version.verdictReason : version?.reason;
+  const reason = found ?? snapshot?.versions.at(-1)?.reason ?? (await askWhy(deps, kek));
+  throw kekNotProven(kek, pin, reason, returns);
 }
 
 /** @throws CmkError KekNotProven */

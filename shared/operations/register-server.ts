@@ -2,6 +2,7 @@
 import { CmkError, isCmkError } from '../domain/errors.ts';
 import { findVersion } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
+import type { VersionState } from '../domain/key-status.ts';
 import type { RegistrationCheck } from '../domain/registration-check.ts';
 import type { ServerRow } from '../domain/server.ts';
 import type { AccessSpec, KeyLossPolicy } from '../domain/server-spec.ts';
@@ -139,14 +140,15 @@ async function makeOnce(
   deps: RegisterDeps,
   kek: KekId,
   serverId: string,
-  version: Parameters<typeof makeWrapping>[3],
+  version: VersionState,
 ): Promise<HeldWrapping> {
-  const { escrow } = deps;
-  const found = await escrow.find(serverId, kek);
-  const made = found ?? (await makeWrapping(deps, kek, serverId, version));
-  const filed = found ?? (await escrow.file(serverId, kek, made));
-  if (filed.kekVersion === version.version)
-    return { wrapped: filed, proven: found === undefined && filed.ciphertext === made.ciphertext };
+  let filed = await deps.escrow.find(serverId, kek);
+  if (filed === undefined) {
+    const made = await makeWrapping(deps, kek, serverId, version);
+    filed = await deps.escrow.file(serverId, kek, made);
+    if (filed.ciphertext === made.ciphertext) return { wrapped: made, proven: true };
+  }
+  if (filed.kekVersion === version.version) return { wrapped: filed, proven: false };
   return { wrapped: await rewrapDek(deps, kek, serverId, filed, version), proven: true };
 }
 

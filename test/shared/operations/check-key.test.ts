@@ -108,6 +108,19 @@ describe('checkKey', () => {
   });
 });
 
+test('a vault that does not say what time it is is taken to have ours', async () => {
+  const { world, proofs, checkKey } = begin({ expiresOn: new Date('2030-01-05T00:00:00Z') });
+  world.vault.skewMs = 30 * 86_400_000;
+  const outcome = async () =>
+    (await checkKey(KEK, null)).find(({ code }) => code === 'KeyIsExpired')?.outcome;
+  expect(await outcome()).toBe('failed');
+  const inspect = proofs.inspect;
+  Object.assign(proofs, {
+    inspect: async (...of: Parameters<typeof inspect>) => ({ ...(await inspect(...of)), vaultNow: null }),
+  });
+  expect(await outcome()).toBe('passed');
+});
+
 describe('a key that cannot be read', () => {
   test.each<[string, (vault: FakeKeyVault) => void, string]>([
     ['is not there', (vault) => vault.purgeKey(KEK), 'KeyNotFound'],

@@ -321,6 +321,29 @@ describe('pinned to a version', () => {
     expect((await world.app.registerServer(pinned)).stored.value.wrapped.kekVersion).toBe(version);
   });
 
+  test('to an expired version that the policy puts up with: it serves, and nothing new comes under it', async () => {
+    const { world, version, register } = begin();
+    await register();
+    await world.changeVersion(version, { reason: 'KeyExpired', status: 'usable', verdict: 'serve' });
+    world.vault.update(KEK, version, { expiresOn: new Date('2029-01-01T00:00:00Z') });
+    const kek = await world.kek();
+    await world.changeKek({ policy: { ...kek.policy, expiredKeyPolicy: 'warn' } });
+    world.clock.advance(60);
+    const pinned = { serverId: 'db-2', keyId: keyUrl(KEK, version) };
+    await expect(register(pinned)).rejects.toMatchObject(refusedFor('KeyIsExpired'));
+    world.vault.hook = ({ kind }) => {
+      if (kind === 'describe')
+        world.vault.update(KEK, version, { expiresOn: new Date('2029-01-01T00:00:00Z') });
+      return null;
+    };
+    world.vault.update(KEK, version, { expiresOn: null });
+    await expect(register(pinned)).rejects.toMatchObject({
+      code: 'KekNotProven',
+      retryable: false,
+      detail: { reason: 'KeyExpired' },
+    });
+  });
+
   test('not to a version that was retired', async () => {
     const { world, version, register } = begin();
     await register();
@@ -402,6 +425,29 @@ describe('cut short', () => {
     expect(both.map(({ stored }) => stored.value.wrapped)).toEqual([wrapped, wrapped]);
     expect(both.filter(({ created }) => created)).toHaveLength(1);
     expect(filed(world)).toEqual([wrapped]);
+  });
+
+  test('I-03: one that another process has filed a moment before is taken instead of the own', async () => {
+    const { world, register } = begin();
+    world.stores.failNext('servers.commit', 'before');
+    await expect(register()).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    world.escrow.find = () => Promise.resolve(undefined);
+    expect(await register()).toMatchObject({ wrapped: filed(world)[0], provenAt: null });
+    expect(filed(world)).toHaveLength(1);
+  });
+
+  test('I-03: one that was filed under an older version is the same DEK under the newer', async () => {
+    const { world, register } = begin();
+    world.stores.failNext('servers.commit', 'before');
+    await expect(register()).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    world.clock.advance(60);
+    const newer = world.vault.createVersion(KEK);
+    await world.hint();
+    await world.queue.drain();
+    expect(await register()).toMatchObject({
+      wrapped: { kekVersion: newer, dekId: filed(world)[0]?.dekId },
+      provenAt: world.clock.now(),
+    });
   });
 
   test('a wrapping that was filed long ago is taken up, and proven again at leisure', async () => {
