@@ -1,0 +1,70 @@
+// Every route of the HTTP API: what goes in, what comes out, and which role it takes (design 9). The handlers and the
+// OpenAPI document are both made from this table; each name is the name of its function.
+import * as z from 'zod';
+import { AuditPage, AuditQuery } from './audit.ts';
+import { Health } from './health.ts';
+import { keyRoutes } from './key-routes.ts';
+import { SigningKeys } from './keys.ts';
+import { answer, nothing, type Route } from './route.ts';
+import { serverRoutes } from './server-routes.ts';
+
+export const routes = {
+  ...serverRoutes,
+  ...keyRoutes,
+  readAudit: {
+    method: 'GET',
+    path: 'audit',
+    role: 'Fleet.Read',
+    tag: 'Audit',
+    summary: 'Reads the audit chains',
+    description:
+      'A page may hold fewer records than `limit` and still not be the last: go on until `cursor` is null.',
+    params: nothing,
+    query: AuditQuery,
+    body: null,
+    answers: { 200: answer('A page of records, chain by chain.', AuditPage) },
+    tagged: false,
+  },
+  readSigningKeys: {
+    method: 'GET',
+    path: 'signing-keys',
+    role: 'Fleet.Read',
+    tag: 'App',
+    summary: "Reads the app's own public keys",
+    params: nothing,
+    query: nothing,
+    body: null,
+    answers: { 200: answer('A JWK set (RFC 7517).', SigningKeys) },
+    tagged: false,
+  },
+  readHealth: {
+    method: 'GET',
+    path: 'health',
+    role: null,
+    tag: 'App',
+    summary: 'Whether the app works, and what it depends on that does not',
+    params: nothing,
+    query: nothing,
+    body: null,
+    answers: {
+      200: answer('It works, if not without reserve.', Health),
+      503: answer('It does not.', Health),
+    },
+    tagged: false,
+  },
+  readOpenApi: {
+    method: 'GET',
+    path: 'openapi.json',
+    role: null,
+    tag: 'App',
+    summary: 'Reads this document',
+    params: nothing,
+    query: nothing,
+    body: null,
+    answers: { 200: answer('This document.', z.looseObject({ openapi: z.string() })) },
+    tagged: false,
+  },
+} as const satisfies Readonly<Record<string, Route>>;
+
+export type Routes = typeof routes;
+export type RouteName = keyof Routes;
