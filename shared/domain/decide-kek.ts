@@ -3,6 +3,7 @@
 // Invariant I-06: decisions are pure. All I/O is at the edges.
 
 import type { AuditAction } from './audit.ts';
+import { firstWave } from './decide-wave.ts';
 import { findVersion, type KekSnapshot, type KekState, type Rotation } from './kek.ts';
 import { keyUrl } from './key-id.ts';
 import {
@@ -127,7 +128,7 @@ interface Pair {
   readonly after: VersionState;
 }
 
-/** The newest proven version; never an older one than the target so far. */
+/** The newest proven version; never an older one than the target so far, nor one that was retired. */
 function chooseTarget(
   current: string | null,
   newest: string | null,
@@ -138,7 +139,8 @@ function chooseTarget(
   const candidate = find(newest);
   if (candidate === undefined || !isProven(candidate)) return current;
   const created = find(current)?.attributes?.createdOn;
-  return created && candidate.attributes && candidate.attributes.createdOn < created ? current : newest;
+  // Without its date nobody can say that it isn't the older one.
+  return created && !(candidate.attributes && candidate.attributes.createdOn >= created) ? current : newest;
 }
 
 function nextRotation(
@@ -151,8 +153,9 @@ function nextRotation(
   if (target !== kek.target)
     return kek.target === null
       ? { state: 'idle' }
-      : { state: 'running', startedAt: now, resumedAt: null, wave: null };
-  if (kek.rotation.state === 'running' || newest === null) return kek.rotation;
+      : { state: 'running', startedAt: now, resumedAt: null, wave: firstWave(kek.policy, now) };
+  const { state } = kek.rotation;
+  if (state === 'running' || state === 'halted' || newest === null) return kek.rotation;
   const blocker = newest === target ? undefined : versions.find((state) => state.version === newest);
   if (blocker !== undefined && blocker.reason !== null) {
     const same = kek.rotation.state === 'blocked' && kek.rotation.reason === blocker.reason;
@@ -214,8 +217,9 @@ function nearExpiryTransition(kek: KekState, { before, after }: Pair, now: Date)
 
 function degradedTransition(kek: KekState, { before, after }: Pair, now: Date): readonly Transition[] {
   if (!after.degraded || before.degraded) return [];
-  const { reason, version } = after;
-  const event = versionEvent('PgCmk.ControlPlaneDegraded', kek, version, now, { reason, since: after.since });
+  const { reason, version, since } = after;
+  const base = versionEvent('PgCmk.ControlPlaneDegraded', kek, version, now, { reason, since });
+  const event = { ...base, id: `${base.id}:${now.toISOString()}` };
   return [{ action: 'kek.degraded', versionBefore: version, versionAfter: version, reason, event }];
 }
 
@@ -228,8 +232,8 @@ function targetTransition(before: KekState, after: KekState, target: string, now
 
 function rotationTransition(before: KekState, after: KekState, now: Date): readonly Transition[] {
   if (after.rotation.state !== 'blocked' || before.rotation === after.rotation) return [];
-  const { newest, reason } = after.rotation;
+  const { newest, reason, since } = after.rotation;
   const base = versionEvent('PgCmk.RotationBlocked', after, newest, now, { reason, target: after.target });
-  const event = { ...base, id: `${base.id}:${reason}` };
+  const event = { ...base, id: `${base.id}:${reason}:${since.toISOString()}` };
   return [{ action: 'kek.rotation', versionBefore: after.target, versionAfter: newest, reason, event }];
 }

@@ -1,5 +1,6 @@
 // What a server's row should say and what should be done about it, given its KEK. Pure.
-import { findVersion, isHeld, type KekSnapshot } from './kek.ts';
+import { isAdmitted, type Place } from './decide-wave.ts';
+import { findVersion, type Hold, isHeld, type KekSnapshot } from './kek.ts';
 import { isProven, type VersionState } from './key-status.ts';
 import type { Reason } from './reason.ts';
 import { mayAttempt } from './retry.ts';
@@ -18,6 +19,7 @@ function targetOf(row: ServerRow, snapshot: KekSnapshot): VersionState | undefin
     row.incoming ||
     row.moving !== null ||
     target === undefined ||
+    target.retiredAt !== null ||
     target.version === row.wrapped.kekVersion
   )
     return undefined;
@@ -51,9 +53,12 @@ export function decideAccess(row: ServerRow, snapshot: KekSnapshot, now: Date): 
 /** The row with that decision in it; the same row where nothing changes. */
 export function withDecision(row: ServerRow, decision: AccessDecision, now: Date): ServerRow {
   if (row.desired === decision.desired && row.desiredReason === decision.reason) return row;
-  if (row.desired === decision.desired) return { ...row, desiredReason: decision.reason };
+  // One that ended by itself is shown no longer than it counts.
+  const hold = isHeld(row.hold, now) ? row.hold : null;
+  if (row.desired === decision.desired) return { ...row, hold, desiredReason: decision.reason };
   return {
     ...row,
+    hold,
     desired: decision.desired,
     desiredReason: decision.reason,
     accessEpoch: row.accessEpoch + 1,
@@ -65,6 +70,10 @@ export function withDecision(row: ServerRow, decision: AccessDecision, now: Date
     failure: null,
   };
 }
+
+/** The row with that hold, which revokes whatever the key says: the KEK needn't be asked. */
+export const withHold = (row: ServerRow, hold: Hold, now: Date): ServerRow =>
+  withDecision({ ...row, hold }, { desired: 'revoked', reason: 'OperatorHold' }, now);
 
 export interface InspectionPeriods {
   readonly grantedSeconds: number;
@@ -121,16 +130,34 @@ export function decideRewrap(
 ): RewrapWork {
   if (row.incoming || !mayAttempt(row.rewrapFailure, attempt, now)) return { kind: 'none' };
   const current = findVersion(snapshot, row.wrapped.kekVersion);
-  const unwraps =
-    current !== undefined && (current.verdict !== 'revoke' || isOnlyOutOfDate(current.verdictReason));
-  if (!unwraps) return { kind: 'none' };
+  if (!unwraps(current)) return { kind: 'none' };
   const target = targetOf(row, snapshot);
-  if (target !== undefined && isProven(target) && !snapshot.kek.policy.rewrapPaused) {
+  if (target !== undefined && isProven(target) && isTurn(row, current, snapshot)) {
     return { kind: 'rewrap', target: target.version };
   }
   const old = now.getTime() - row.wrappedAt.getTime() >= proveAfterSeconds * 1000;
   return row.provenAt === null && old && isProven(current) ? { kind: 'prove' } : { kind: 'none' };
 }
 
-const isOnlyOutOfDate = (reason: Reason | null): boolean =>
-  reason === 'KeyExpired' || reason === 'KeyNotYetValid';
+const unwraps = (version: VersionState | undefined): boolean =>
+  version !== undefined && (version.verdict !== 'revoke' || isOutOfDate(version));
+
+/** Lost by its dates alone: the vault unwraps under it all the same. */
+const isOutOfDate = (version: VersionState | undefined): boolean =>
+  version?.verdict === 'revoke' &&
+  (version.verdictReason === 'KeyExpired' || version.verdictReason === 'KeyNotYetValid');
+
+/**
+ * Pauses, halts and waves hold back no server whose own version is out of date: it would lose access, or stay without
+ * it, over a precaution (docs/decisions/0013-waves.md).
+ */
+const isTurn = (row: ServerRow, current: VersionState | undefined, { kek }: KekSnapshot): boolean =>
+  isOutOfDate(current) || (!kek.policy.rewrapPaused && isAdmitted(row.serverId, kek));
+
+/** Where the server is in its KEK's rotation. */
+export function placeInRotation(row: ServerRow, snapshot: KekSnapshot): Place {
+  if (row.pinned || row.incoming || row.moving !== null) return 'stays';
+  if (row.wrapped.kekVersion === snapshot.kek.target) return 'done';
+  if (targetOf(row, snapshot) === undefined) return 'stays';
+  return unwraps(findVersion(snapshot, row.wrapped.kekVersion)) ? 'behind' : 'stuck';
+}

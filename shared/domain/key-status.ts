@@ -38,6 +38,18 @@ export interface Finding {
 /** What servers follow. It changes only by confirmed rules; `unproven`: never seen to unwrap. */
 export type Verdict = 'unproven' | 'serve' | 'revoke';
 
+interface Answers {
+  readonly since: Date;
+  readonly answers: number;
+}
+
+/** A run of like answers that isn't a verdict yet; `missing`: the vault's name doesn't resolve, which takes longer. */
+export interface Run extends Answers {
+  readonly class: 'good' | 'suspect' | 'missing';
+  /** The suspect answers of a `missing` run that were about something else than the name. */
+  readonly others?: Answers | undefined;
+}
+
 export interface VersionState {
   readonly version: string;
   /** The last observation, and since when it has been so. */
@@ -47,12 +59,7 @@ export interface VersionState {
   readonly verdict: Verdict;
   readonly verdictReason: KeyReason | null;
   readonly verdictSince: Date;
-  /** A run of like answers that isn't a verdict yet; `missing`: the vault's name doesn't resolve, which takes longer. */
-  readonly run: {
-    readonly class: 'good' | 'suspect' | 'missing';
-    readonly since: Date;
-    readonly answers: number;
-  } | null;
+  readonly run: Run | null;
   readonly transientSince: Date | null;
   readonly seenDeleted: boolean;
   readonly attributes: VersionAttributes | null;
@@ -233,19 +240,38 @@ function classifyWithRecord(
   return byRecord.class === 'good' ? byRecord : finding('transient', 'UnexpectedAnswer');
 }
 
-/** A run of suspect answers in which the vault's name was once missing stays one that takes longer. */
-function extendRun(state: VersionState, kind: 'good' | 'suspect' | 'missing', now: Date) {
-  const { run } = state;
+const withAnswer = (answers: Answers | undefined, now: Date): Answers => ({
+  since: answers?.since ?? now,
+  answers: (answers?.answers ?? 0) + 1,
+});
+
+/** A run of suspect answers in which the vault's name was once missing takes longer, but for the answers about other things. */
+function extendRun(run: Run | null, kind: Run['class'], now: Date): Run {
   if (run === null || (run.class === 'good') !== (kind === 'good'))
     return { class: kind, since: now, answers: 1 };
-  return { ...run, class: run.class === 'missing' ? run.class : kind, answers: run.answers + 1 };
+  const all = withAnswer(run, now);
+  if (run.class === kind && run.class !== 'missing') return { class: kind, ...all };
+  const others = run.class === 'missing' ? run.others : { since: run.since, answers: run.answers };
+  if (kind === 'suspect') return { class: 'missing', ...all, others: withAnswer(others, now) };
+  return { class: 'missing', ...all, ...(others === undefined ? {} : { others }) };
+}
+
+/** Whether a run whose last answer was of this kind is sure now. */
+function isConfirmed(run: Run, kind: Run['class'], now: Date, rules: StatusRules): boolean {
+  const stands = (answers: Answers | undefined, seconds: number) =>
+    answers !== undefined &&
+    answers.answers >= SUSPECT_ANSWERS &&
+    secondsBetween(answers.since, now) >= seconds;
+  if (stands(run, VAULT_NOT_FOUND_SECONDS)) return true;
+  const others = run.class === 'missing' ? run.others : run;
+  return kind === 'suspect' && stands(others, rules.confirmSuspectSeconds);
 }
 
 const secondsBetween = (from: Date, to: Date): number => (to.getTime() - from.getTime()) / 1000;
 
 function advanceGood(state: VersionState, now: Date, rules: StatusRules): VersionState {
   if (state.verdict !== 'revoke') return { ...withVerdict(state, 'serve', null, now), run: null };
-  const run = extendRun(state, 'good', now);
+  const run = extendRun(state.run, 'good', now);
   return secondsBetween(run.since, now) >= rules.restoreGapSeconds
     ? { ...withVerdict(state, 'serve', null, now), run: null }
     : { ...state, run };
@@ -255,13 +281,16 @@ function advanceSuspect(
   state: VersionState,
   context: { readonly now: Date; readonly rules: StatusRules; readonly held: boolean },
 ): VersionState {
-  if (state.verdict === 'revoke')
-    return { ...withVerdict(state, 'revoke', state.reason, context.now), run: null };
-  const run = extendRun(state, state.reason === 'VaultNotFound' ? 'missing' : 'suspect', context.now);
-  const wait = run.class === 'missing' ? VAULT_NOT_FOUND_SECONDS : context.rules.confirmSuspectSeconds;
-  const confirmed = run.answers >= SUSPECT_ANSWERS && secondsBetween(run.since, context.now) >= wait;
-  if (!confirmed || context.held) return { ...state, run };
-  return { ...withVerdict(state, 'revoke', state.reason, context.now), run: null };
+  const { now, rules, held } = context;
+  if (state.verdict === 'revoke') {
+    // Another reason that isn't sure must stand for a while: one that alternates would be news to every server each time.
+    const stands = secondsBetween(state.since, now) >= rules.confirmSuspectSeconds;
+    return { ...state, verdictReason: stands ? state.reason : state.verdictReason, run: null };
+  }
+  const kind = state.reason === 'VaultNotFound' ? 'missing' : 'suspect';
+  const run = extendRun(state.run, kind, now);
+  if (!isConfirmed(run, kind, now, rules) || held) return { ...state, run };
+  return { ...withVerdict(state, 'revoke', state.reason, now), run: null };
 }
 
 function advanceTransient(state: VersionState, now: Date, rules: StatusRules): VersionState {
@@ -279,6 +308,12 @@ const isTransientTooLong = (since: Date | null, now: Date, rules: StatusRules): 
 /** Whether an observation that looks like the recorded one can still change the verdict, so must not be skipped. */
 export const isUnsettled = (state: VersionState): boolean => state.run !== null;
 
-/** Whether DEKs may be wrapped under this version: it serves, and its last observation was good without reserve. */
+/**
+ * Whether DEKs may be wrapped under this version: it serves, its last observation was good without reserve, and it
+ * wasn't retired.
+ */
 export const isProven = (state: VersionState | undefined): boolean =>
-  state?.verdict === 'serve' && state.status === 'usable' && state.reason === null;
+  state?.verdict === 'serve' &&
+  state.status === 'usable' &&
+  state.reason === null &&
+  state.retiredAt === null;

@@ -21,6 +21,25 @@ export interface RangeMessage {
   readonly cause: Cause;
 }
 
+/** The cause of a pass that counts how far a rotation is, and opens its next wave or halts it. */
+export const ROTATION_COUNT: Cause = { kind: 'followUp', of: 'rotation' };
+
+export const isRotationCount = (cause: Cause): boolean =>
+  cause.kind === 'followUp' && cause.of === 'rotation';
+
+/**
+ * A look at one server. No fan-out overtakes it: it may be for something that the fan-out came too early for, such as
+ * the end of a drain. Attempt 0 begins no chain of retries, and goes on with none.
+ */
+export const toLook = (kek: KekId, serverId: string, cause: Cause, attempt = 0): RangeMessage => ({
+  kek,
+  epoch: 0,
+  from: serverId,
+  to: serverId,
+  attempt,
+  cause,
+});
+
 /** Probe these KEKs: one shard of a large fleet of keys. */
 export interface ProbeMessage {
   readonly keks: readonly KekId[];

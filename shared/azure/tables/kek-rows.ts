@@ -116,7 +116,12 @@ const versionColumns = z.object({
   verdictReason: orNone(keyReason),
   verdictSince: instant,
   run: json(
-    kept({ class: z.enum(['good', 'suspect', 'missing']), since: instant, answers: count }).nullable(),
+    kept({
+      class: z.enum(['good', 'suspect', 'missing']),
+      since: instant,
+      answers: count,
+      others: kept({ since: instant, answers: count }).optional(),
+    }).nullable(),
   ),
   transientSince: orNone(instant),
   seenDeleted: z.boolean(),

@@ -259,8 +259,14 @@ describe('the target', () => {
     expect(target([serving(V1)], observe(V2, same))).toBe(V2);
   });
 
-  test('moves when the dates of the newest are unknown', () => {
-    expect(target([serving(V1)], observe(V2, good(V2, null)))).toBe(V2);
+  test('stays when the dates of the newest are unknown: it may be the older one', () => {
+    expect(target([serving(V1)], observe(V2, good(V2, null)))).toBe(V1);
+    expect(target([], observe(V2, good(V2, null)), null)).toBe(V2);
+  });
+
+  test('never moves to a version that was retired', () => {
+    const retired = serving(V2, { retiredAt: T0 });
+    expect(target([serving(V1), retired], observe(V2, good(V1), good(V2)))).toBe(V1);
   });
 
   test('a move adds one to the epoch and starts a rotation', () => {
@@ -297,6 +303,7 @@ describe('the rotation', () => {
     decide(snapshotOf(versions, { target: current, rotation }), observation, contextAt(9));
   const running: Rotation = { state: 'running', startedAt: T0, resumedAt: null, wave: null };
   const completed: Rotation = { state: 'completed', startedAt: T0, completedAt: at(1) };
+  const halted: Rotation = { state: 'halted', startedAt: T0, since: at(1), failures: 3, wave: null };
   const blocked: Rotation = { state: 'blocked', newest: V2, reason: 'KeyDisabled', since: T0 };
 
   test('waits with a reason when the newest version isn’t proven, and says so', () => {
@@ -313,7 +320,7 @@ describe('the rotation', () => {
       versionAfter: V2,
       reason: 'KeyDisabled',
       event: {
-        id: `${url(V2)}:8:PgCmk.RotationBlocked:KeyDisabled`,
+        id: `${url(V2)}:8:PgCmk.RotationBlocked:KeyDisabled:${at(9).toISOString()}`,
         type: 'PgCmk.RotationBlocked',
         subject: url(V2),
         time: at(9),
@@ -351,6 +358,14 @@ describe('the rotation', () => {
       observe(V2, good(V2)),
       { state: 'running', startedAt: at(9), resumedAt: null, wave: null },
     ],
+    ['halted stays so', halted, observe(V1, good(V1)), halted],
+    ['halted stays so though a newer one is blocked', halted, observe(V2, disabled(V2)), halted],
+    [
+      'halted, and a newer target: it starts anew',
+      halted,
+      observe(V2, good(V2)),
+      { state: 'running', startedAt: at(9), resumedAt: null, wave: null },
+    ],
     ['completed stays', completed, observe(V1, good(V1)), completed],
     ['completed, then blocked', completed, observe(V2, disabled(V2)), { ...blocked, since: at(9) }],
     [
@@ -384,6 +399,31 @@ describe('the rotation', () => {
   test('I-02: a list of versions that could not be read doesn’t end a block', () => {
     const { kek } = rotate(blocked, observe(null, throttled(V1)), [serving(V1), revoked(V2)]).snapshot;
     expect(kek.rotation).toEqual(blocked);
+  });
+
+  test.each([{ canaryServers: ['pg-1'] }, { waveServers: 20 }])(
+    'begins with the canaries alone where the policy has %o',
+    (change) => {
+      const policy = { ...DEFAULT_POLICY, ...change };
+      const snapshot = snapshotOf([serving(V1)], { policy });
+      const { kek } = decide(snapshot, observe(V2, good(V1), good(V2)), contextAt(9)).snapshot;
+      expect(kek.rotation).toMatchObject({
+        state: 'running',
+        wave: { number: 0, upTo: '', openedAt: at(9) },
+      });
+    },
+  );
+
+  test('blocks that come in turn are an event each', () => {
+    const steps = [throttled(V2), faulty(http(503), V2), throttled(V2)];
+    let { snapshot } = rotate({ state: 'idle' }, observe(V1, good(V1)));
+    const ids = steps.map((one, index) => {
+      const decision = decide(snapshot, observe(V2, one), contextAt(10 + index));
+      snapshot = decision.snapshot;
+      return decision.transitions.find(({ action }) => action === 'kek.rotation')?.event?.id;
+    });
+    expect(new Set(ids)).toHaveProperty('size', 3);
+    expect(ids).not.toContain(undefined);
   });
 
   test('two blocks for different reasons are two events', () => {
@@ -491,7 +531,7 @@ describe('degraded', () => {
         versionAfter: V1,
         reason: 'CanaryMismatch',
         event: {
-          id: `${url(V1)}:7:PgCmk.ControlPlaneDegraded`,
+          id: `${url(V1)}:7:PgCmk.ControlPlaneDegraded:${at(5).toISOString()}`,
           type: 'PgCmk.ControlPlaneDegraded',
           subject: url(V1),
           time: at(5),
@@ -501,6 +541,17 @@ describe('degraded', () => {
     ]);
     expect(first.snapshot.kek.epoch).toBe(7);
     expect(decide(first.snapshot, observe(V1, mismatch()), contextAt(9)).transitions).toEqual([]);
+  });
+
+  test('a second time in the same epoch is another event', () => {
+    let snapshot = snapshotOf([serving()]);
+    const ids = [mismatch(), good(), mismatch()].flatMap((one, index) => {
+      const decision = decide(snapshot, observe(V1, one), contextAt(5 + index));
+      snapshot = decision.snapshot;
+      return decision.transitions.map(({ event }) => event?.id);
+    });
+    expect(snapshot.kek.epoch).toBe(7);
+    expect(new Set(ids)).toHaveProperty('size', 2);
   });
 
   test('so is not being able to ask for 24 hours', () => {

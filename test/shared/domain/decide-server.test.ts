@@ -3,6 +3,7 @@ import {
   decideAccess,
   decideAccessWork,
   decideRewrap,
+  placeInRotation,
   withDecision,
 } from '../../../shared/domain/decide-server.ts';
 import { DEFAULT_POLICY } from '../../../shared/domain/kek.ts';
@@ -12,6 +13,7 @@ import {
   at,
   attributesOf,
   HOLD,
+  KEK,
   revoked,
   serverOf,
   serving,
@@ -115,6 +117,13 @@ describe('decideAccess', () => {
       'KeyExpired',
     ],
     ['expired, and it is pinned', { pinned: true }, expiredOld, 'revoked', 'KeyExpired'],
+    [
+      'expired, and the newer one was retired',
+      {},
+      snapshotOf([expired(), serving(V2, { retiredAt: T0 })], { target: V2 }),
+      'revoked',
+      'KeyExpired',
+    ],
     ['expired, and it is being moved in', { incoming: true }, expiredOld, 'revoked', 'KeyExpired'],
     [
       'expired, pinned, and the policy only reports',
@@ -326,7 +335,44 @@ describe('decideRewrap', () => {
     ['its version is suspect but serves', {}, toV2(doubtful(V1)), rewrap],
     ['its version was never proven', {}, toV2(unproven(V1)), rewrap],
     ['its version is unknown', { wrapped: wrappedUnder(V3) }, rotating, none],
+    ['the target was retired', {}, toV2(serving(V1), serving(V2, { retiredAt: T0 })), none],
   ] as const)('%s', (_, over, snapshot, result) => expect(decide(over, snapshot)).toEqual(result));
+
+  describe('held back by', () => {
+    const waves = { ...DEFAULT_POLICY, canaryServers: ['pg-9'] };
+    const at0 = { number: 0, upTo: '', openedAt: T0 };
+    const running = { state: 'running', startedAt: T0, resumedAt: null } as const;
+    const halted = { state: 'halted', startedAt: T0, since: T0, failures: 11, wave: null } as const;
+    const cases = [
+      ['a pause', { policy: { ...DEFAULT_POLICY, rewrapPaused: true } }],
+      ['a halt', { rotation: halted }],
+      ['a wave that it isn’t in', { policy: waves, rotation: { ...running, wave: at0 } }],
+    ] as const;
+
+    test.each(cases)('%s, it stays', (_, over) => {
+      expect(decide({}, snapshotOf([serving(V1), serving(V2)], { target: V2, ...over }))).toEqual(none);
+    });
+
+    test.each(cases)('%s, it moves all the same when its version is out of date', (_, over) => {
+      for (const verdictReason of ['KeyExpired', 'KeyNotYetValid'] as const) {
+        const old = revoked(V1, { reason: verdictReason, verdictReason });
+        expect(decide({}, snapshotOf([old, serving(V2)], { target: V2, ...over }))).toEqual(rewrap);
+      }
+    });
+
+    test.each(cases)('%s, it stays where its version is past its date and serves', (_, over) => {
+      const warned = serving(V1, { reason: 'KeyExpired' });
+      expect(decide({}, snapshotOf([warned, serving(V2)], { target: V2, ...over }))).toEqual(none);
+    });
+
+    test('nothing, where it is one of the canaries or the wave has come to it', () => {
+      const kek = (wave: typeof at0) =>
+        snapshotOf([serving(V1), serving(V2)], { target: V2, policy: waves, rotation: { ...running, wave } });
+      expect(decide({ serverId: 'pg-9' }, kek(at0))).toEqual(rewrap);
+      expect(decide({}, kek({ ...at0, number: 1, upTo: 'pg-1' }))).toEqual(rewrap);
+      expect(decide({}, kek({ ...at0, number: 1, upTo: 'pg-0' }))).toEqual(none);
+    });
+  });
 
   const unprovenRow = { wrapped: wrappedUnder(V2), provenAt: null } as const;
   test.each([
@@ -377,5 +423,25 @@ describe('decideRewrap', () => {
   test('a wrapping under a newer version than the target doesn’t go back', () => {
     const row = { wrapped: wrappedUnder(V2) };
     expect(decide(row, snapshotOf([serving(V1), serving(V2)], { target: V1 }))).toEqual(none);
+  });
+});
+
+describe('placeInRotation', () => {
+  const rotating = snapshotOf([serving(V1), serving(V2)], { target: V2 });
+  const from = (old: ReturnType<typeof serving>) => snapshotOf([old, serving(V2)], { target: V2 });
+  const moving = { from: KEK, to: { ...KEK, name: 'other' }, since: T0, by: 'anna' };
+  test.each([
+    ['on the target', { wrapped: wrappedUnder(V2) }, rotating, 'done'],
+    ['on an older version', {}, rotating, 'behind'],
+    ['on an older version that has expired', {}, from(expired()), 'behind'],
+    ['on an older version that is lost', {}, from(revoked(V1)), 'stuck'],
+    ['on a version that nobody knows', { wrapped: wrappedUnder(V3) }, rotating, 'stuck'],
+    ['pinned, wherever it is', { pinned: true }, rotating, 'stays'],
+    ['being moved in', { incoming: true, wrapped: wrappedUnder(V2) }, rotating, 'stays'],
+    ['being moved out', { moving }, rotating, 'stays'],
+    ['on a newer version', { wrapped: wrappedUnder(V2) }, snapshotOf([serving(V1), serving(V2)]), 'stays'],
+    ['without a target', {}, snapshotOf([serving(V1)], { target: null }), 'stays'],
+  ] as const)('%s', (_, over, snapshot, place) => {
+    expect(placeInRotation(serverOf(over), snapshot)).toBe(place);
   });
 });

@@ -702,14 +702,35 @@ describe('advanceVersion', () => {
       expect(step(held, denied(), 601).verdict).toBe('revoke');
     });
 
-    test('of a version that is lost already changes its reason only', () => {
-      const state = step(step(revoked(), good(), 5), denied(), 6);
-      expect(state).toMatchObject({
+    test('of a version that is lost already changes its reason only, and only when it stands', () => {
+      const denials = [
+        [6, denied()],
+        [36, denied()],
+        [65, denied()],
+      ] as const;
+      const back = step(revoked(), good(), 5);
+      expect(run(back, denials)).toMatchObject({
+        verdict: 'revoke',
+        verdictReason: 'KeyDisabled',
+        reason: 'AccessDenied',
+        run: null,
+      });
+      expect(run(back, [...denials, [66, denied()]])).toMatchObject({
         verdict: 'revoke',
         verdictReason: 'AccessDenied',
         verdictSince: T0,
         run: null,
       });
+    });
+
+    test('two reasons in turn never change that of a version that is lost', () => {
+      const firewall = faulty(http(403, 'ForbiddenByFirewall'));
+      const steps = Array.from(
+        { length: 100 },
+        (_, i) => [i * 10, i % 2 === 0 ? denied() : firewall] as const,
+      );
+      const reasons = steps.map((_, i) => run(revoked(), steps.slice(0, i + 1)).verdictReason);
+      expect(new Set(reasons)).toEqual(new Set(['KeyDisabled']));
     });
   });
 
@@ -851,6 +872,38 @@ describe('advanceVersion', () => {
     expect(step(state, observation, 5, { held: true }).verdict).toBe('serve');
   });
 
+  test('a name that is missing once doesn’t put off what the other answers say', () => {
+    const steps = [
+      [0, denied()],
+      [30, denied()],
+      [50, noVault()],
+      [55, noVault()],
+      [59, denied()],
+    ] as const;
+    expect(run(serving(), steps).verdict).toBe('serve');
+    expect(run(serving(), [...steps, [60, noVault()]]).verdict).toBe('serve');
+    expect(run(serving(), [...steps, [60, denied()]])).toMatchObject({
+      verdict: 'revoke',
+      verdictReason: 'AccessDenied',
+    });
+  });
+
+  test('answers after a missing name have their own time and number', () => {
+    const steps = [
+      [0, noVault()],
+      [10, denied()],
+      [60, denied()],
+      [69, denied()],
+    ] as const;
+    expect(run(serving(), steps)).toMatchObject({
+      verdict: 'serve',
+      run: { class: 'missing', since: T0, answers: 4, others: { since: at(10), answers: 3 } },
+    });
+    expect(run(serving(), [...steps, [70, denied()]]).verdict).toBe('revoke');
+    const few = [steps[0], steps[1], [200, denied()]] as const;
+    expect(run(serving(), few).verdict).toBe('serve');
+  });
+
   test('suspect answers of both kinds in turn are confirmed in the end', () => {
     const steps = Array.from(
       { length: 400 },
@@ -878,5 +931,6 @@ describe('isProven', () => {
     ['serving, last answer suspect', step(serving(), denied(), 5), false],
     ['serving, good with a reserve', serving(V1, { reason: 'KeyExpired' }), false],
     ['serving, not usable', serving(V1, { status: 'unknown' }), false],
+    ['serving, but retired', serving(V1, { retiredAt: T0 }), false],
   ])('%s', (_, state, result) => expect(isProven(state)).toBe(result));
 });

@@ -2,8 +2,10 @@ import { expect, test } from 'vitest';
 import {
   BATCH_SERVERS,
   isOvertaken,
+  isRotationCount,
   RANGE_SERVERS,
   type RangeMessage,
+  ROTATION_COUNT,
 } from '../../../shared/domain/message.ts';
 import { KEK } from './states.ts';
 
@@ -26,4 +28,10 @@ test.each([
 test('a range fits two transactions: two rows a server and one for the batch make at most 100 operations', () => {
   expect(RANGE_SERVERS).toBe(2 * BATCH_SERVERS);
   expect(2 * BATCH_SERVERS + 1).toBeLessThanOrEqual(100);
+});
+
+test('a count of a rotation is known by its cause', () => {
+  expect(isRotationCount(ROTATION_COUNT)).toBe(true);
+  expect(isRotationCount({ kind: 'followUp', of: 'firstGoodProbe' })).toBe(false);
+  expect(isRotationCount({ kind: 'sweep' })).toBe(false);
 });
