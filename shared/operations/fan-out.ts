@@ -5,25 +5,30 @@ import {
   decideAccessWork,
   decideRewrap,
   type InspectionPeriods,
+  placeInRotation,
   withDecision,
 } from '../domain/decide-server.ts';
+import { countServer, NO_SERVERS, type Place, type RotationCount } from '../domain/decide-wave.ts';
 import type { Census, KekSnapshot, VersionCount } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
-import { RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
+import { isRotationCount, RANGE_SERVERS, type RangeMessage, ROTATION_COUNT } from '../domain/message.ts';
 import { isApplied, type ServerRow } from '../domain/server.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { ServerStore } from '../ports/server-store.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
+import type { FinishMove } from './finish-move.ts';
 import type { FinishRotation } from './finish-rotation.ts';
 import { onConflict } from './on-conflict.ts';
 import { toSnapshot } from './snapshot.ts';
+import { turnWave } from './turn-wave.ts';
 
 export interface FanOutDeps {
   readonly keks: KekStore;
   readonly servers: ServerStore;
   readonly queue: WorkQueue;
   readonly finishRotation: FinishRotation;
+  readonly finishMove: FinishMove;
   readonly clock: Clock;
   readonly log: Log;
   readonly rules: { readonly inspection: InspectionPeriods; readonly proveAfterSeconds: number };
@@ -34,7 +39,8 @@ export type FanOut = (kek: KekId, cause: Cause) => Promise<void>;
 const PAGE_ROWS = RANGE_SERVERS * 10;
 
 /**
- * Does nothing while the KEK's epoch was fanned out already, except for a sweep. `fannedOutEpoch` follows only after
+ * Does nothing while the KEK's epoch was fanned out already, except for a sweep; and only counts where a rotation asks
+ * how far it is. The count opens the next wave of a rotation, or halts it. `fannedOutEpoch` follows only after
  * all messages were enqueued, so a crash in between only means that they are enqueued once more.
  */
 export function makeFanOut(deps: FanOutDeps): FanOut {
@@ -44,10 +50,11 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
     const stored = await keks.read(kek);
     if (stored === undefined) return;
     const { epoch, fannedOutEpoch } = stored.kek.value;
-    if (epoch === fannedOutEpoch && cause.kind !== 'sweep') return;
+    const enqueues = epoch !== fannedOutEpoch || cause.kind === 'sweep';
+    if (!enqueues && !isRotationCount(cause)) return;
 
     const snapshot = toSnapshot(stored);
-    const count = makeCount(clock.now());
+    const count = makeCount(snapshot, clock.now());
     let after: string | null = null;
     do {
       const page = await servers.page(kek, { after, from: null, to: null, limit: PAGE_ROWS });
@@ -57,18 +64,23 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
         const work = workOf(row, snapshot, clock.now(), rules);
         count.add(row, work);
         addToRange(ranges, row.serverId, work);
+        if (row.moving !== null) await deps.finishMove(row);
       }
       const withWork = (kind: 'access' | 'rewrap'): readonly RangeMessage[] =>
         ranges
           .filter(({ works }) => works.some((work) => work[kind]))
           .map(({ from, to }) => ({ kek, epoch, from, to, attempt: null, cause }));
-      // Access first: a revocation never waits behind a rotation.
-      await queue.enqueueAccess(withWork('access'));
-      await queue.enqueueRewrap(withWork('rewrap'));
+      if (enqueues) {
+        // Access first: a revocation never waits behind a rotation.
+        await queue.enqueueAccess(withWork('access'));
+        await queue.enqueueRewrap(withWork('rewrap'));
+      }
       after = page.next;
     } while (after !== null);
 
-    await recordFanOut(deps, stored, count.census());
+    const isOpened = await recordFanOut(deps, stored, count, cause);
+    // Its epoch isn't fanned out yet: a crash before this line leaves that to the sweep.
+    if (isOpened) await queue.enqueueReconcile({ kek, cause: ROTATION_COUNT });
     if (count.isRotated()) await deps.finishRotation(kek, cause);
   };
 }
@@ -76,7 +88,7 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
 interface Work {
   readonly access: boolean;
   readonly rewrap: boolean;
-  readonly follows: boolean;
+  readonly place: Place;
   readonly unsettled: boolean;
 }
 
@@ -103,12 +115,15 @@ function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutD
   return {
     access: decided !== row || decideAccessWork(row, now, rules.inspection, null) !== 'none',
     rewrap: rewrap.kind !== 'none',
-    follows: !row.incoming && !row.pinned && row.wrapped.kekVersion !== snapshot.kek.target,
-    unsettled: !row.tombstone && (decided.desired === 'revoked' || !isApplied(decided)),
+    place: placeInRotation(row, snapshot),
+    unsettled:
+      row.moving !== null || (!row.tombstone && (decided.desired === 'revoked' || !isApplied(decided))),
   };
 }
 
-function makeCount(countedAt: Date) {
+type Count = ReturnType<typeof makeCount>;
+
+function makeCount(snapshot: KekSnapshot, countedAt: Date) {
   const versions = new Map<string, { -readonly [name in keyof VersionCount]: number }>();
   const entryOf = (version: string) => {
     const found = versions.get(version);
@@ -119,6 +134,7 @@ function makeCount(countedAt: Date) {
   };
   let notSettled = 0;
   let behind = 0;
+  let rotation: RotationCount = NO_SERVERS;
   return {
     add: (row: ServerRow, work: Work) => {
       const entry = entryOf(row.wrapped.kekVersion);
@@ -129,19 +145,25 @@ function makeCount(countedAt: Date) {
       if (row.provenAt === null && row.replacedVersion !== null)
         entryOf(row.replacedVersion).unprovenSuccessors += 1;
       if (work.unsettled) notSettled += 1;
-      if (work.follows) behind += 1;
+      if (work.place === 'behind' || work.place === 'stuck') behind += 1;
+      rotation = countServer(rotation, row, work.place, snapshot.kek);
     },
     census: (): Census => ({ countedAt, versions: Object.fromEntries(versions), notSettled }),
     isRotated: () => behind === 0,
+    rotation: () => rotation,
   };
 }
 
-/** Versions that servers were found on are watched from now on; others only as long as nothing else says so. */
-async function recordFanOut(deps: FanOutDeps, counted: StoredKek, census: Census): Promise<void> {
+/**
+ * Versions that servers were found on are watched from now on; others only as long as nothing else says so.
+ * Resolves to whether a wave was opened.
+ */
+function recordFanOut(deps: FanOutDeps, counted: StoredKek, count: Count, cause: Cause): Promise<boolean> {
   const { epoch, kek } = counted.kek.value;
-  await onConflict(async () => {
+  const census = count.census();
+  return onConflict(async () => {
     const stored = await deps.keks.read(kek);
-    if (stored === undefined) return;
+    if (stored === undefined) return false;
     const versions = stored.versions.flatMap((one) => {
       const inUse = (census.versions[one.value.version]?.servers ?? 0) > 0;
       if (inUse === one.value.inUse) return [];
@@ -153,6 +175,12 @@ async function recordFanOut(deps: FanOutDeps, counted: StoredKek, census: Census
     });
     const fannedOutEpoch = Math.max(stored.kek.value.fannedOutEpoch, epoch);
     const value = { ...stored.kek.value, fannedOutEpoch, census };
-    await deps.keks.commit(kek, { kek: { value, etag: stored.kek.etag }, versions, outbox: null });
+    // What was counted under another epoch, hence another target, policy or wave, says nothing of this one.
+    const isSame = stored.kek.value.epoch === epoch;
+    const turn = isSame ? turnWave(value, count.rotation(), cause, deps.clock.now()) : null;
+    const next = turn?.kek ?? value;
+    const outbox = turn?.outbox ?? null;
+    await deps.keks.commit(kek, { kek: { value: next, etag: stored.kek.etag }, versions, outbox });
+    return next.epoch !== value.epoch;
   });
 }

@@ -1,52 +1,128 @@
 // How far a KEK's servers are: counted anew from their rows.
-
-import type { Rotation } from '../domain/kek.ts';
-import { findVersion } from '../domain/kek.ts';
+import { placeInRotation } from '../domain/decide-server.ts';
+import { findVersion, type KekSnapshot, type Rotation } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
-import { deriveServerState, type ServerState } from '../domain/server.ts';
+import { deriveServerState, type ServerRow, type ServerState } from '../domain/server.ts';
 import type { KekStore } from '../ports/kek-store.ts';
+import type { Clock } from '../ports/runtime.ts';
 import type { ServerStore } from '../ports/server-store.ts';
 import { toSnapshot } from './snapshot.ts';
 
+export interface RewrapFault {
+  readonly serverId: string;
+  readonly code: string;
+  readonly message: string;
+  readonly since: Date;
+}
+
 export interface KekProgress {
+  readonly countedAt: Date;
   readonly target: string | null;
   readonly rotation: Rotation;
   readonly servers: number;
+  /** Of those that follow the rotation. */
+  readonly onTarget: number;
+  readonly behind: number;
   readonly versions: Readonly<Record<string, { readonly servers: number; readonly unproven: number }>>;
   readonly states: Readonly<Partial<Record<ServerState, number>>>;
-  readonly rewrapFailures: Readonly<Record<string, string>>;
+  /** Rewrapped since the rotation began, divided by the time since then, soaks included; null: nothing to tell it from. */
+  readonly serversPerSecond: number | null;
+  /** At that rate; null: not running, or no rate yet. */
+  readonly expectedEnd: Date | null;
+  /** The first hundred by name. */
+  readonly failures: readonly RewrapFault[];
+  readonly failureCount: number;
   readonly held: number;
 }
 
-/** undefined where the KEK isn't held. */
+export interface ReadProgressDeps {
+  readonly keks: KekStore;
+  readonly servers: ServerStore;
+  readonly clock: Clock;
+}
+
+const PAGE_ROWS = 1000;
+const FAILURES_SHOWN = 100;
+
+/** undefined where the KEK isn't held. Memory doesn't grow with the servers. */
 export const makeReadProgress =
-  ({ keks, servers }: { readonly keks: KekStore; readonly servers: ServerStore }) =>
+  ({ keks, servers, clock }: ReadProgressDeps) =>
   async (kek: KekId): Promise<KekProgress | undefined> => {
     const stored = await keks.read(kek);
     if (stored === undefined) return undefined;
-    const snapshot = toSnapshot(stored);
-    const versions: Record<string, { servers: number; unproven: number }> = {};
-    const states: Partial<Record<ServerState, number>> = {};
-    const rewrapFailures: Record<string, string> = {};
-    let count = 0;
-    let held = 0;
+    const count = makeProgressCount(toSnapshot(stored), clock.now());
     let after: string | null = null;
     do {
-      const page = await servers.page(kek, { after, from: null, to: null, limit: 1000 });
-      held += page.held.length;
-      for (const { value: row } of page.rows) {
-        const version = row.wrapped.kekVersion;
-        const { state } = deriveServerState(row, findVersion(snapshot, version));
-        const entry = versions[version] ?? { servers: 0, unproven: 0 };
-        versions[version] = entry;
-        entry.servers += 1;
-        if (row.provenAt === null) entry.unproven += 1;
-        states[state] = (states[state] ?? 0) + 1;
-        if (row.rewrapFailure !== null) rewrapFailures[row.serverId] = row.rewrapFailure.code;
-        count += 1;
-      }
+      const page = await servers.page(kek, { after, from: null, to: null, limit: PAGE_ROWS });
+      count.addHeld(page.held.length);
+      for (const { value: row } of page.rows) count.add(row);
       after = page.next;
     } while (after !== null);
-    const { target, rotation } = snapshot.kek;
-    return { target, rotation, servers: count, versions, states, rewrapFailures, held };
+    return count.progress();
   };
+
+function makeProgressCount(snapshot: KekSnapshot, countedAt: Date) {
+  const { target, rotation } = snapshot.kek;
+  const startedAt = 'startedAt' in rotation ? rotation.startedAt : null;
+  const versions: Record<string, { servers: number; unproven: number }> = {};
+  const states: Partial<Record<ServerState, number>> = {};
+  const failures: RewrapFault[] = [];
+  const counts = { servers: 0, onTarget: 0, behind: 0, failureCount: 0, held: 0 };
+  let rewrapped = 0;
+
+  return {
+    addHeld: (rows: number) => {
+      counts.held += rows;
+    },
+    add: (row: ServerRow) => {
+      const { serverId, rewrapFailure, wrapped, wrappedAt } = row;
+      const version = wrapped.kekVersion;
+      const { state } = deriveServerState(row, findVersion(snapshot, version));
+      const entry = versions[version] ?? { servers: 0, unproven: 0 };
+      versions[version] = entry;
+      entry.servers += 1;
+      if (row.provenAt === null) entry.unproven += 1;
+      states[state] = (states[state] ?? 0) + 1;
+      counts.servers += 1;
+      const place = placeInRotation(row, snapshot);
+      if (place === 'done') counts.onTarget += 1;
+      else if (place !== 'stays') counts.behind += 1;
+      if (startedAt !== null && version === target && row.replacedVersion !== null && wrappedAt >= startedAt)
+        rewrapped += 1;
+      if (rewrapFailure === null) return;
+      counts.failureCount += 1;
+      const { code, message, since } = rewrapFailure;
+      if (failures.length < FAILURES_SHOWN) failures.push({ serverId, code, message, since });
+    },
+    progress: (): KekProgress => {
+      const rate = rateOf(rotation, rewrapped, countedAt);
+      const expectedEnd =
+        rotation.state === 'running' && !snapshot.kek.policy.rewrapPaused && rate !== null
+          ? new Date(countedAt.getTime() + (counts.behind / rate) * 1000)
+          : null;
+      return {
+        countedAt,
+        target,
+        rotation,
+        ...counts,
+        versions,
+        states,
+        serversPerSecond: rate,
+        expectedEnd,
+        failures,
+      };
+    },
+  };
+}
+
+function rateOf(rotation: Rotation, rewrapped: number, now: Date): number | null {
+  if (!('startedAt' in rotation)) return null;
+  const end =
+    rotation.state === 'completed'
+      ? rotation.completedAt
+      : rotation.state === 'halted'
+        ? rotation.since
+        : now;
+  const seconds = (end.getTime() - rotation.startedAt.getTime()) / 1000;
+  return rewrapped === 0 || seconds <= 0 ? null : rewrapped / seconds;
+}

@@ -11,7 +11,7 @@ import {
 import type { KekSnapshot } from '../domain/kek.ts';
 import { type KekId, kekKey } from '../domain/key-id.ts';
 import type { VersionState } from '../domain/key-status.ts';
-import type { ReconcileMessage } from '../domain/message.ts';
+import { isRotationCount, type ReconcileMessage } from '../domain/message.ts';
 import type { BreakerStore, KekStore, OutboxEntry } from '../ports/kek-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
@@ -83,12 +83,14 @@ export function makeReconcileKek(deps: ReconcileDeps): ReconcileKek {
       const held = await isBreakerHolding(snapshot, observation);
       const now = clock.now();
       const decision = decideKek(snapshot, observation, { now, rules, held });
+      const isFromAzure = cause.kind === 'event' || cause.kind === 'auditLog';
+      const lastHintAt = isFromAzure ? now : snapshot.kek.lastHintAt;
       const versions = decision.snapshot.versions.flatMap((value) => {
         const before = stored.versions.find((one) => one.value.version === value.version);
         return isWorthWriting(before?.value, value) ? [{ value, etag: before?.etag ?? null }] : [];
       });
       await keks.commit(kek, {
-        kek: { value: { ...decision.snapshot.kek, observedFrom: from }, etag: stored.kek.etag },
+        kek: { value: { ...decision.snapshot.kek, observedFrom: from, lastHintAt }, etag: stored.kek.etag },
         versions,
         outbox: toOutbox(decision, cause, now),
       });
@@ -146,7 +148,9 @@ function coalesce(reconcile: ReconcileKek): ReconcileKek {
   };
   return (...message) => {
     const [{ kek, cause }] = message;
-    const key = `${kekKey(kek)}|${cause.kind === 'sweep'}`;
+    // What they do to the servers differs, so each kind is only shared with its like.
+    const pass = cause.kind === 'sweep' || (isRotationCount(cause) && 'rotation');
+    const key = `${kekKey(kek)}|${pass}`;
     const current = running.get(key);
     const next = waiting.get(key);
     if (next !== undefined) {

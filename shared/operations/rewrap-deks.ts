@@ -16,6 +16,7 @@ import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { mapBounded } from './bounded.ts';
 import type { FinishRotation } from './finish-rotation.ts';
+import { followRotation } from './follow-rotation.ts';
 import { onConflict } from './on-conflict.ts';
 import { type Outcome, toAudit, toWrite } from './rewrap-outcome.ts';
 import { toSnapshot } from './snapshot.ts';
@@ -49,6 +50,7 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
   return async (message) => {
     let after: string | null = null;
     let committed = 0;
+    let hasFailed = false;
     do {
       const page = await servers.page(message.kek, {
         after,
@@ -59,34 +61,49 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
       for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
       const stored = await keks.read(message.kek);
       if (stored === undefined || isOvertaken(message, stored.kek.value.fannedOutEpoch)) return;
-      committed += await rewrapPage(deps, message, toSnapshot(stored), page.rows);
+      const { moved, failed } = await rewrapPage(deps, message, toSnapshot(stored), page.rows);
+      committed += moved;
+      hasFailed ||= failed;
       after = page.next;
     } while (after !== null);
 
-    if (committed === 0) return;
+    if (committed === 0) {
+      if (hasFailed) await followRotation(deps, message.kek, true);
+      return;
+    }
     const now = await keks.read(message.kek);
     if (now === undefined) return;
     // The target moved while this range was under way: the range that belongs to the new epoch may have passed by.
     if (now.kek.value.epoch !== message.epoch)
       await queue.enqueueRewrap([{ ...message, epoch: now.kek.value.epoch, attempt: null }]);
     await deps.finishRotation(message.kek, message.cause);
+    await followRotation(deps, message.kek, hasFailed);
     log.count('rewrap.committed', { kek: keyUrl(message.kek) });
   };
 }
+
+interface PageResult {
+  /** Servers whose wrapping was replaced. */
+  readonly moved: number;
+  /** Whether a server has failed that hadn't before. */
+  readonly failed: boolean;
+}
+
+const NOTHING: PageResult = { moved: 0, failed: false };
 
 async function rewrapPage(
   deps: RewrapDeps,
   message: RangeMessage,
   snapshot: KekSnapshot,
   rows: readonly Stored<ServerRow>[],
-): Promise<number> {
+): Promise<PageResult> {
   const { clock, queue, rules } = deps;
   const { kek, cause } = message;
   const works = rows.flatMap((stored) => {
     const work = decideRewrap(stored.value, snapshot, clock.now(), rules.proveAfterSeconds, message.attempt);
     return work.kind === 'none' ? [] : [{ stored, work }];
   });
-  if (works.length === 0) return 0;
+  if (works.length === 0) return NOTHING;
 
   const target = findVersion(snapshot, snapshot.kek.target);
   const rewraps = works.some(({ work }) => work.kind === 'rewrap');
@@ -97,7 +114,7 @@ async function rewrapPage(
       kek,
       cause: { kind: 'followUp', of: `target:${proof?.reason ?? 'no canary'}` },
     });
-    return 0;
+    return NOTHING;
   }
   const publicKey = proof?.proven === true ? proof.publicKey : null;
   const every = snapshot.kek.policy.rewrapVerification === 'every';
@@ -123,7 +140,7 @@ async function rewrapPage(
     if (!every) outcomes = await proveSample(deps, kek, outcomes);
   } catch (error) {
     await endRange(deps, kek, cause, error);
-    return 0;
+    return NOTHING;
   }
 
   for (let index = 0; index < outcomes.length; index += BATCH_SERVERS) {
@@ -134,7 +151,10 @@ async function rewrapPage(
   const waiting = moved.some(({ stored }) => stored.value.desiredReason !== null);
   if (waiting) await queue.enqueueAccess([{ ...message, epoch: snapshot.kek.epoch, attempt: null }]);
   if (stop !== null) await endRange(deps, kek, cause, stop);
-  return moved.length;
+  const failed = outcomes.some(
+    ({ kind, stored }) => kind === 'failed' && stored.value.rewrapFailure === null,
+  );
+  return { moved: moved.length, failed };
 }
 
 /** Faults of the key or the vault, not of one server's wrapping. */

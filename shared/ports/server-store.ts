@@ -79,8 +79,10 @@ export interface ServerStore {
   pageHistory(kek: KekId, version: string, query: HistoryQuery): Promise<HistoryPage>;
   /** A row that is gone already is no error. @throws CmkError WriteConflict, StoreUnavailable (retryable) */
   removeHistory(kek: KekId, row: Stored<HistoryRow>): Promise<void>;
-  /** Whether a server that follows the rotation, and isn't just being moved, is under another version than `target`. */
-  hasServersOff(kek: KekId, target: string): Promise<boolean>;
+  /** For a purge only: every replaced wrapping of a server, those that don't parse too. @throws CmkError WriteConflict, StoreUnavailable (retryable) */
+  removeHistoryOf(kek: KekId, serverId: string): Promise<void>;
+  /** Whether a server that follows the rotation, and isn't just being moved, is under another version than `target`; of those with an id up to `upTo` where it is named. */
+  hasServersOff(kek: KekId, target: string, upTo?: string): Promise<boolean>;
 }
 
 export interface ServerIndex {

@@ -280,6 +280,8 @@ export function describeServerStore(start: StartStores): void {
     expect(await servers().hasServersOff(kek, versionOf(9))).toBe(true);
     await servers().commit(kek, [insert(plainServer(kek, 'z', { ...elsewhere, tombstone: true }))], null);
     expect(await servers().hasServersOff(kek, target)).toBe(true);
+    expect(await servers().hasServersOff(kek, target, 'y')).toBe(false);
+    expect(await servers().hasServersOff(kek, target, 'z')).toBe(true);
   });
 
   describe('removing a server', () => {

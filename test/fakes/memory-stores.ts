@@ -219,10 +219,18 @@ export function makeMemoryStores(options: MemoryStoresOptions = {}): MemoryStore
       }),
     removeHistory: (kek, { value, etag }) =>
       write('servers.removeHistory', kekKey(kek), [history.remove(kekKey(kek), historyKey(value), etag)]),
-    hasServersOff: (kek, target) =>
+    removeHistoryOf: async (kek, serverId) => {
+      const partition = kekKey(kek);
+      for (const rowKey of history.rowKeys(partition).filter((key) => key.startsWith(`${serverId}:`))) {
+        const etag = history.read(partition, rowKey)?.etag ?? '';
+        await write('servers.removeHistory', partition, [history.remove(partition, rowKey, etag)]);
+      }
+    },
+    hasServersOff: (kek, target, upTo) =>
       run('servers.hasServersOff', () =>
         servers
           .rowKeys(kekKey(kek))
+          .filter((id) => upTo === undefined || id <= upTo)
           .filter((id) => servers.problem(kekKey(kek), id) === null)
           .flatMap((id) => servers.read(kekKey(kek), id)?.value ?? [])
           .some(

@@ -84,9 +84,17 @@ export function makeServerTable(
     removeHistory: (kek, { value, etag }) =>
       table.remove({ partitionKey: kekKey(kek), rowKey: historyRowKey(value) }, etag),
 
-    hasServersOff: async (kek, target) => {
+    removeHistoryOf: async (kek, serverId) => {
+      const partitionKey = kekKey(kek);
+      const filter = prefixFilter(partitionKey, `${HISTORY_PREFIX}${serverId}:`);
+      for await (const { entities } of table.pages({ filter }))
+        for (const { rowKey, etag } of entities) await table.remove({ partitionKey, rowKey }, etag);
+    },
+
+    hasServersOff: async (kek, target, upTo) => {
       const follows = odata`kekVersion ne ${target} and pinned eq ${false} and incoming eq ${false} and moving eq ${'null'}`;
-      const filter = `${prefixFilter(kekKey(kek), SERVER_PREFIX)} and ${follows}`;
+      const bound = upTo === undefined ? '' : odata` and RowKey le ${serverRowKey(upTo)}`;
+      const filter = `${prefixFilter(kekKey(kek), SERVER_PREFIX)} and ${follows}${bound}`;
       for await (const { entities } of table.pages({ filter, select: ['rowKey'], pageSize: 1 })) {
         if (entities.length > 0) return true;
       }

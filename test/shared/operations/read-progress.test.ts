@@ -18,7 +18,8 @@ describe('readProgress', () => {
       servers: 3,
       versions: { [first]: { servers: 2, unproven: 0 }, [second]: { servers: 1 } },
       states: { Ready: 3 },
-      rewrapFailures: { s002: 'WrappedDekMalformed' },
+      failures: [{ serverId: 's002', code: 'WrappedDekMalformed' }],
+      failureCount: 1,
       held: 1,
     });
   });
