@@ -83,6 +83,7 @@ export const toRegistered = (row: ServerRow, by: string, at: Date, imported: boo
     keyLossPolicy: row.keyLossPolicy,
     pinned: row.pinned,
     dekId: row.wrapped.dekId,
+    principalId: row.principalId,
     ...(imported ? { imported } : {}),
   });
 

@@ -46,7 +46,11 @@ describe('registerServer', () => {
     using dek = await unwrapDek(world.vault, KEK, 'db-1', row.wrapped);
     expect(dek.id).toBe(row.wrapped.dekId);
     expect(await world.audited('server.registered')).toMatchObject([
-      { servers: ['db-1'], versionAfter: version, detail: { dekId: dek.id, pinned: false } },
+      {
+        servers: ['db-1'],
+        versionAfter: version,
+        detail: { dekId: dek.id, pinned: false, principalId: 'p' },
+      },
     ]);
     await world.queue.drain();
     expect((await world.row('db-1')).applied).toBe('granted');
