@@ -2,22 +2,14 @@
 // vault, and how much memory the app's process takes, for each size. The numbers are reported, not asserted; that every
 // DEK is the same, and wrapped under one version, is.
 //   node bench/rotate-fleet.ts [--servers 1000,5000] [--json FILE]
-import { spawnSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { until } from '../local/demo/world.ts';
 import { type Stack, startStack } from '../local/stack/start-stack.ts';
-import { makeLocalWrap } from '../shared/azure/vault/local-wrap.ts';
-import { Dek } from '../shared/domain/dek.ts';
-import { type KekId, keyUrl, parseKekId } from '../shared/domain/key-id.ts';
+import { type KekId, parseKekId } from '../shared/domain/key-id.ts';
 import type { ServerRow } from '../shared/domain/server.ts';
-import { bindDek } from '../shared/domain/wrapped-dek.ts';
 import { mapBounded } from '../shared/operations/bounded.ts';
+import { fillFleet, residentMiB } from './fill-fleet.ts';
+import { runSizes } from './sizes.ts';
 
 const KEY = 'fleet-kek';
 
@@ -34,50 +26,6 @@ interface Result {
   readonly versionsAtTheEnd: number;
   /** How many wrappings were replaced, over a sample: 1 for one rotation. */
   readonly historyRowsEach: readonly number[];
-}
-
-/** Resident memory of a process in MiB; Linux only. */
-function residentMiB(pid: number): number {
-  const match = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(match?.[1] ?? 0) / 1024;
-}
-
-/** Registers one server as callers do, then makes the others' rows like its own: registering is not what is measured. */
-async function fillFleet(stack: Stack, kek: KekId, count: number): Promise<void> {
-  const first = await stack.operations.registerServer({
-    serverId: 'server-000000',
-    keyId: keyUrl(kek),
-    access: { kind: 'none' },
-    keyLossPolicy: 'terminate',
-    drainSeconds: null,
-    principalId: null,
-    labels: {},
-    by: 'bench',
-  });
-  const described = await stack.vault.describeVersion(kek, first.wrapped.kekVersion);
-  if (!described.ok) throw new Error('the key could not be read');
-  const localWrap = makeLocalWrap();
-  const makeRow = async (index: number): Promise<ServerRow> => {
-    const serverId = `server-${String(index).padStart(6, '0')}`;
-    using dek = new Dek(crypto.getRandomValues(new Uint8Array(32)));
-    const ciphertext = await localWrap.wrap(described.value.publicKey, bindDek(dek, serverId));
-    return {
-      ...first,
-      serverId,
-      applied: 'granted',
-      provenAt: new Date(),
-      wrapped: { ...first.wrapped, dekId: dek.id, ciphertext },
-    };
-  };
-  for (let start = 1; start < count; start += 98) {
-    const indexes = Array.from({ length: Math.min(98, count - start) }, (_, offset) => start + offset);
-    const rows = await Promise.all(indexes.map(makeRow));
-    await stack.stores.servers.commit(
-      kek,
-      rows.map((value) => ({ value, etag: null, history: null })),
-      null,
-    );
-  }
 }
 
 async function readAll(stack: Stack, kek: KekId): Promise<readonly ServerRow[]> {
@@ -164,41 +112,13 @@ async function measure(servers: number): Promise<Result> {
   }
 }
 
-const { values } = parseArgs({
-  options: { servers: { type: 'string', default: '1000,5000' }, json: { type: 'string' } },
+await runSizes({
+  url: import.meta.url,
+  servers: '1000,5000',
+  measure,
+  show: (result) =>
+    `${result.seconds.toFixed(1)} s, ${result.serversPerSecond.toFixed(0)} servers/s, ${result.dekOperationsPerServer.toFixed(3)} DEK operations a server, host ${result.hostBeforeMiB.toFixed(0)} → peak ${result.hostPeakMiB.toFixed(0)} MiB, vault ${JSON.stringify(result.vaultCalls)}`,
+  isSound: (one) =>
+    one.differing.length === 0 && one.versionsAtTheEnd === 1 && one.historyRowsEach.join() === '1',
+  sound: 'every DEK is the same, under one version, with one wrapping in its history',
 });
-const results: Result[] = [];
-const sizes = values.servers.split(',');
-const [only] = sizes;
-if (sizes.length === 1 && only !== undefined) {
-  console.log(`rotating ${only} servers …`);
-  const result = await measure(Number(only));
-  results.push(result);
-  console.log(
-    `  ${result.seconds.toFixed(1)} s, ${result.serversPerSecond.toFixed(0)} servers/s, ${result.dekOperationsPerServer.toFixed(3)} DEK operations a server, host ${result.hostBeforeMiB.toFixed(0)} → peak ${result.hostPeakMiB.toFixed(0)} MiB, vault ${JSON.stringify(result.vaultCalls)}`,
-  );
-}
-// Each size in a process of its own: the SDK's credential takes its endpoint from the environment once a process.
-for (const size of sizes.length === 1 ? [] : sizes) {
-  const json = join(tmpdir(), `rotate-fleet-${process.pid}.json`);
-  spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--servers', size, '--json', json], {
-    stdio: 'inherit',
-  });
-  const read: { readonly results: readonly Result[] } = JSON.parse(readFileSync(json, 'utf8'));
-  results.push(...read.results);
-  rmSync(json);
-}
-if (values.json !== undefined) {
-  await mkdir(dirname(values.json), { recursive: true });
-  await writeFile(
-    values.json,
-    `${JSON.stringify({ cpus: navigator.hardwareConcurrency, results }, null, 2)}\n`,
-  );
-}
-const sound = results.every(
-  (one) => one.differing.length === 0 && one.versionsAtTheEnd === 1 && one.historyRowsEach.join() === '1',
-);
-console.log(
-  sound ? 'every DEK is the same, under one version, with one wrapping in its history' : 'NOT SOUND',
-);
-process.exitCode = sound ? 0 : 1;

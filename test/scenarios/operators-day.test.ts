@@ -1,0 +1,31 @@
+// An operator's day through the command line: it must come to its end, and look as docs/operators-day.md says.
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { runDay } from '../../local/day/start-day.ts';
+
+const PATTERNS: readonly (readonly [RegExp, string])[] = [
+  [/\b[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}\b/g, '<jws>'],
+  [/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, '<id>'],
+  [/\b[0-9a-f]{7,64}\b…?/g, '<hex>'],
+  [/\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?/g, '<time>'],
+  [/127\.0\.0\.1:\d+/g, '<host>'],
+  [/\d+(?:[.,]\d+)*/g, '<n>'],
+  [/\b[\w-]{43}\b/g, '<thumbprint>'],
+];
+
+/** What differs from day to day made equal: names, times, amounts, and the widths of tables. */
+const normalise = (page: string): readonly string[] =>
+  PATTERNS.reduce((text, [pattern, name]) => text.replaceAll(pattern, name), page)
+    .split('\n')
+    .map((line) =>
+      line
+        .replaceAll(/[─━═-]{2,}/g, '--')
+        .replaceAll(/\s+/g, ' ')
+        .trim(),
+    );
+
+test('comes to its end, and looks as its page says', async () => {
+  const page = await runDay(() => undefined);
+  const committed = readFileSync('docs/operators-day.md', 'utf8');
+  expect(normalise(page)).toEqual(normalise(committed));
+}, 240_000);
