@@ -9,20 +9,30 @@ import type { StorageConnection } from '../shared/azure/tables/storage-connectio
 import { makeTableStores } from '../shared/azure/tables/table-stores.ts';
 import { makeKeyVault } from '../shared/azure/vault/key-vault.ts';
 import { makeLocalWrap } from '../shared/azure/vault/local-wrap.ts';
-import { costOf, limitClassOf, type VaultLimits } from '../shared/azure/vault/vault-limits.ts';
+import { ceilingOf, costOf, limitClassOf, type VaultLimits } from '../shared/azure/vault/vault-limits.ts';
 import { makeWorkQueue } from '../shared/azure/work-queue.ts';
 import type { Config } from '../shared/config.ts';
+import { makeDekSealer } from '../shared/jose/seal-dek.ts';
 import { makeStatementSigner } from '../shared/jose/sign-statement.ts';
 import { longestGapSeconds } from '../shared/ncrontab.ts';
 import { makeApplyServerAccess } from '../shared/operations/apply-server-access.ts';
+import { makeChangePolicy } from '../shared/operations/change-policy.ts';
 import { makeCheckRegistration } from '../shared/operations/check-registration.ts';
+import { makeCopyServer } from '../shared/operations/copy-server.ts';
 import { makeCountDependents } from '../shared/operations/count-dependents.ts';
+import { makeDeleteServer } from '../shared/operations/delete-server.ts';
 import { makeDeliverOutbox } from '../shared/operations/deliver-outbox.ts';
+import { makeDrillServer } from '../shared/operations/drill-server.ts';
 import { makeFanOut } from '../shared/operations/fan-out.ts';
 import { makeFindWrapping } from '../shared/operations/find-wrapping.ts';
+import { makeFinishMove } from '../shared/operations/finish-move.ts';
 import { makeFinishRotation } from '../shared/operations/finish-rotation.ts';
+import { makeHoldKek } from '../shared/operations/hold-kek.ts';
+import { makeHoldServer } from '../shared/operations/hold-server.ts';
 import { makeListServers, makeReadServer } from '../shared/operations/list-servers.ts';
+import { makeMoveServer } from '../shared/operations/move-server.ts';
 import { makeObserveKek } from '../shared/operations/observe-kek.ts';
+import { makePlanRewrap } from '../shared/operations/plan-rewrap.ts';
 import { makeProbeKeks } from '../shared/operations/probe-keks.ts';
 import { makeReadAudit } from '../shared/operations/read-audit.ts';
 import { makeReadImpact } from '../shared/operations/read-impact.ts';
@@ -31,8 +41,11 @@ import { makeReconcileKek } from '../shared/operations/reconcile-kek.ts';
 import { makeRecordPoison } from '../shared/operations/record-poison.ts';
 import { makeRegisterServer, makeValidateRegistration } from '../shared/operations/register-server.ts';
 import { makeRejectInput } from '../shared/operations/reject-input.ts';
+import { makeReleaseDek } from '../shared/operations/release-dek.ts';
 import { makeRetireVersion } from '../shared/operations/retire-version.ts';
+import { makeLookNow, makeRevalidateServer } from '../shared/operations/revalidate-server.ts';
 import { makeRewrapDeks } from '../shared/operations/rewrap-deks.ts';
+import { makeStartRewrap } from '../shared/operations/start-rewrap.ts';
 import { makeSubmitHint } from '../shared/operations/submit-hint.ts';
 import { makeSweepFleet } from '../shared/operations/sweep-fleet.ts';
 import { makeTargetProofs } from '../shared/operations/target-proofs.ts';
@@ -96,11 +109,13 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
   const findWrapping = makeFindWrapping({ servers });
   const observe = makeObserveKek({ vault, localWrap, proofs, clock, findWrapping });
   const finishRotation = makeFinishRotation({ keks, servers, clock });
+  const finishMove = makeFinishMove({ keks, servers, index, escrow, queue, clock, random, log });
   const fanOut = makeFanOut({
     keks,
     servers,
     queue,
     finishRotation,
+    finishMove,
     clock,
     log,
     rules: { inspection, proveAfterSeconds },
@@ -143,6 +158,9 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     checkRegistration,
     drainSeconds: config.drainSeconds,
   };
+  // All instances together; of a key in an HSM, whose limits are the lower ones.
+  const unwrapsPerSecond = (bytes: number) =>
+    (ceilingOf(limits) * limits.maxInstances) / costOf(limitClassOf('RSA-HSM', bytes), limits);
   const costOfUnwrap = (bytes: number) => costOf(limitClassOf('RSA-HSM', bytes), limits);
   const probe = makeProbeKeks({ keks, vault, queue, clock, log, costOf: costOfUnwrap });
   const probeSeconds = longestGapSeconds(config.schedules.probe);
@@ -152,6 +170,20 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     config.api === null
       ? null
       : makeStatementSigner({ key: parseSigningKey(config.api.signingKey), issuer: 'pg-cmk', clock });
+  const lookNow = makeLookNow({
+    keks,
+    servers,
+    index,
+    queue,
+    access,
+    vault,
+    localWrap,
+    proofs,
+    finishRotation,
+    clock,
+    random,
+    log,
+  });
   const countDependents = makeCountDependents({ servers, exports, clock });
   const soakHours = config.retireSoakHours;
 
@@ -173,6 +205,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     applyServerAccess: makeApplyServerAccess({
       keks,
       servers,
+      index,
       queue,
       access,
       clock,
@@ -188,10 +221,31 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       rules: { sweepSeconds, unsettledSeconds: inspectRevokedSeconds },
     }),
     deliverOutbox: makeDeliverOutbox({ keks, outbox, audit, publisher, log }),
-    recordPoisoned: makeRecordPoison({ outbox, clock, log }),
+    holdServer: makeHoldServer({ servers, index, queue, finishMove, clock }),
+    holdKek: makeHoldKek({ keks, queue, clock }),
+    revalidateServer: makeRevalidateServer({ keks, servers, index, reconcileKek, lookNow, log }),
+    deleteServer: makeDeleteServer({ keks, servers, index, escrow, access, finishMove, clock, random }),
+    drillServer: makeDrillServer({ keks, servers, index, queue, access, outbox, clock, log }),
+    recordPoisoned: makeRecordPoison({ servers, outbox, clock, log }),
     registerServer: makeRegisterServer(registration),
     validateRegistration: makeValidateRegistration(registration),
-    readProgress: makeReadProgress({ keks, servers }),
+    moveServer: makeMoveServer({ ...registration, log, keyVaultDnsSuffixes: config.vault.dnsSuffixes }),
+    copyServer: makeCopyServer(registration),
+    releaseDek: makeReleaseDek({
+      keks,
+      servers,
+      index,
+      outbox,
+      vault,
+      sealer: makeDekSealer(),
+      clock,
+      log,
+      rules: config.dek,
+    }),
+    readProgress: makeReadProgress({ keks, servers, clock }),
+    changePolicy: makeChangePolicy({ keks, queue, clock }),
+    planRewrap: makePlanRewrap({ keks, servers, vault, clock, unwrapsPerSecond }),
+    startRewrap: makeStartRewrap({ keks, queue, observe, clock, rules: config.keyRules }),
     readImpact: makeReadImpact({ keks, servers, access, clock, detectionSeconds }),
     exports,
     /** null: no API is configured, so there is no key to sign with. */

@@ -35,10 +35,21 @@ const Filed = z.object({
 export const escrowBlobName = (serverId: string, kek: KekId): string =>
   `${serverId}/${kek.vault.replace(':', '_')}/${kek.name}.json`;
 
-/** @throws CmkError InvalidKeyId: a blob that somebody else put there */
+/** A name that is none of ours ends a list: a purge must not pass over a wrapping in silence. */
 function fromBlobName(name: string, serverId: string): KekId {
   const [vault = '', key = ''] = name.slice(serverId.length + 1).split('/');
-  return parseKekId(vault.replace('_', ':'), key.replace(/\.json$/, ''));
+  try {
+    return parseKekId(vault.replace('_', ':'), key.replace(/\.json$/, ''));
+  } catch (cause) {
+    throw new CmkError(
+      'InvalidRow',
+      `in the escrow of ${serverId} is a blob that the app did not put there`,
+      {
+        remedy: `Look at the blob ${name} in ${CONTAINER}, and take it away.`,
+        cause,
+      },
+    );
+  }
 }
 
 export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {

@@ -37,3 +37,12 @@ export function mayAttempt(retry: Retry | null, attempt: number | null, now: Dat
   if (attempt !== null) return attempt === retry.attempt;
   return now.getTime() - retry.nextAttemptAt.getTime() > LOST_AFTER_SECONDS * 1000;
 }
+
+/**
+ * The retry of work whose chain has broken off, or that never began one: whatever passes by may go on with it at once.
+ * It is a note for people, and holds nothing back.
+ */
+export function brokenRetry(previous: Retry | null, message: string, now: Date): Retry {
+  const overdue = new Date(now.getTime() - (LOST_AFTER_SECONDS + 1) * 1000);
+  return { message, since: previous?.since ?? now, attempt: previous?.attempt ?? 1, nextAttemptAt: overdue };
+}

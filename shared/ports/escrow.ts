@@ -10,7 +10,7 @@ export interface Escrow {
    */
   file(serverId: string, kek: KekId, wrapped: WrappedDek): Promise<WrappedDek>;
   find(serverId: string, kek: KekId): Promise<WrappedDek | undefined>;
-  /** The KEKs under which a wrapping of this server is filed: where it is, and where it was before it was moved. */
+  /** The KEKs under which a wrapping of this server is filed: where it is, and where it was before it was moved. @throws CmkError StoreUnavailable (retryable), InvalidRow */
   list(serverId: string): Promise<readonly KekId[]>;
   /** For a purge only. A wrapping that is gone already is no error. @throws CmkError StoreUnavailable (retryable) */
   remove(serverId: string, kek: KekId): Promise<void>;

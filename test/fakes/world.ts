@@ -8,16 +8,26 @@ import type { VersionState } from '../../shared/domain/key-status.ts';
 import type { RangeMessage } from '../../shared/domain/message.ts';
 import type { ServerRow } from '../../shared/domain/server.ts';
 import type { KeyLossPolicy } from '../../shared/domain/server-spec.ts';
+import { makeDekSealer } from '../../shared/jose/seal-dek.ts';
 import { makeStatementSigner } from '../../shared/jose/sign-statement.ts';
 import { makeApplyServerAccess } from '../../shared/operations/apply-server-access.ts';
+import { makeChangePolicy } from '../../shared/operations/change-policy.ts';
 import { makeCheckRegistration } from '../../shared/operations/check-registration.ts';
+import { makeCopyServer } from '../../shared/operations/copy-server.ts';
 import { makeCountDependents } from '../../shared/operations/count-dependents.ts';
+import { makeDeleteServer } from '../../shared/operations/delete-server.ts';
 import { makeDeliverOutbox } from '../../shared/operations/deliver-outbox.ts';
+import { makeDrillServer } from '../../shared/operations/drill-server.ts';
 import { makeFanOut } from '../../shared/operations/fan-out.ts';
 import { makeFindWrapping } from '../../shared/operations/find-wrapping.ts';
+import { makeFinishMove } from '../../shared/operations/finish-move.ts';
 import { makeFinishRotation } from '../../shared/operations/finish-rotation.ts';
+import { makeHoldKek } from '../../shared/operations/hold-kek.ts';
+import { makeHoldServer } from '../../shared/operations/hold-server.ts';
 import { makeListServers, makeReadServer } from '../../shared/operations/list-servers.ts';
+import { makeMoveServer } from '../../shared/operations/move-server.ts';
 import { makeObserveKek } from '../../shared/operations/observe-kek.ts';
+import { makePlanRewrap } from '../../shared/operations/plan-rewrap.ts';
 import { makeProbeKeks } from '../../shared/operations/probe-keks.ts';
 import { makeReadAudit } from '../../shared/operations/read-audit.ts';
 import { makeReadImpact } from '../../shared/operations/read-impact.ts';
@@ -30,8 +40,11 @@ import {
   type RegisterCommand,
 } from '../../shared/operations/register-server.ts';
 import { makeRejectInput } from '../../shared/operations/reject-input.ts';
+import { makeReleaseDek } from '../../shared/operations/release-dek.ts';
 import { makeRetireVersion } from '../../shared/operations/retire-version.ts';
+import { makeLookNow, makeRevalidateServer } from '../../shared/operations/revalidate-server.ts';
 import { makeRewrapDeks } from '../../shared/operations/rewrap-deks.ts';
+import { makeStartRewrap } from '../../shared/operations/start-rewrap.ts';
 import { makeSubmitHint } from '../../shared/operations/submit-hint.ts';
 import { makeSweepFleet } from '../../shared/operations/sweep-fleet.ts';
 import { makeTargetProofs } from '../../shared/operations/target-proofs.ts';
@@ -60,6 +73,8 @@ export interface WorldOptions {
   /** false: no topic is configured. */
   readonly publishes?: boolean;
   readonly pause?: () => Promise<void>;
+  /** Of a DEK that is released. */
+  readonly leaseSeconds?: number;
   /** Of what the vault gives in 10 s, for one probe. */
   readonly probeCost?: number;
 }
@@ -107,7 +122,8 @@ export function makeWorld(options: WorldOptions = {}) {
     const findWrapping = makeFindWrapping({ servers });
     const observe = makeObserveKek({ vault, localWrap, proofs, clock, findWrapping });
     const finishRotation = makeFinishRotation({ keks, servers, clock });
-    const fanOut = makeFanOut({ keks, servers, queue, finishRotation, clock, log, rules });
+    const finishMove = makeFinishMove({ keks, servers, index, escrow, queue, clock, random, log });
+    const fanOut = makeFanOut({ keks, servers, queue, finishRotation, finishMove, clock, log, rules });
     const reconcileKek = makeReconcileKek({ keks, queue, observe, fanOut, clock, log, rules });
     const rewrapDeks = makeRewrapDeks({
       keks,
@@ -146,6 +162,20 @@ export function makeWorld(options: WorldOptions = {}) {
       checkRegistration,
       drainSeconds: 900,
     };
+    const lookNow = makeLookNow({
+      keks,
+      servers,
+      index,
+      queue,
+      access,
+      vault,
+      localWrap,
+      proofs,
+      finishRotation,
+      clock,
+      random,
+      log,
+    });
     const countDependents = makeCountDependents({ servers, exports, clock });
     const costOf = () => options.probeCost ?? 0.0001;
     const publisher = options.publishes === false ? null : topic;
@@ -157,16 +187,38 @@ export function makeWorld(options: WorldOptions = {}) {
       fanOut,
       reconcileKek,
       rewrapDeks,
-      applyServerAccess: makeApplyServerAccess({ keks, servers, queue, access, clock, log, rules }),
+      applyServerAccess: makeApplyServerAccess({ keks, servers, index, queue, access, clock, log, rules }),
       probes: makeProbeKeks({ keks, vault, queue, clock, log, costOf }),
       sweepFleet: makeSweepFleet({ keks, queue, clock, rules }),
       registerServer: makeRegisterServer(registration),
       validateRegistration: makeValidateRegistration(registration),
+      finishMove,
+      moveServer: makeMoveServer({ ...registration, log, keyVaultDnsSuffixes: ['vault.azure.net'] }),
+      copyServer: makeCopyServer(registration),
       deliverOutbox: makeDeliverOutbox({ keks, outbox, audit, publisher, log }),
-      recordPoison: makeRecordPoison({ outbox, clock, log }),
+      holdServer: makeHoldServer({ servers, index, queue, finishMove, clock }),
+      holdKek: makeHoldKek({ keks, queue, clock }),
+      revalidateServer: makeRevalidateServer({ keks, servers, index, reconcileKek, lookNow, log }),
+      deleteServer: makeDeleteServer({ keks, servers, index, escrow, access, finishMove, clock, random }),
+      drillServer: makeDrillServer({ keks, servers, index, queue, access, outbox, clock, log }),
+      recordPoison: makeRecordPoison({ servers, outbox, clock, log }),
       submitHint: makeSubmitHint({ keks, queue, log }),
       rejectInput: makeRejectInput({ outbox, clock, log }),
-      readProgress: makeReadProgress({ keks, servers }),
+      releaseDek: makeReleaseDek({
+        keks,
+        servers,
+        index,
+        outbox,
+        vault,
+        sealer: makeDekSealer(),
+        clock,
+        log,
+        rules: { leaseSeconds: options.leaseSeconds ?? 300, releasesPerMinute: 10 },
+      }),
+      readProgress: makeReadProgress({ keks, servers, clock }),
+      changePolicy: makeChangePolicy({ keks, queue, clock }),
+      planRewrap: makePlanRewrap({ keks, servers, vault, clock, unwrapsPerSecond: () => 10 }),
+      startRewrap: makeStartRewrap({ keks, queue, observe, clock, rules }),
       countDependents,
       readImpact: makeReadImpact({ keks, servers, access, clock, detectionSeconds: () => 10 }),
       retireVersion: makeRetireVersion({

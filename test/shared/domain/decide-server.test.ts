@@ -5,6 +5,7 @@ import {
   decideRewrap,
   placeInRotation,
   withDecision,
+  withHold,
 } from '../../../shared/domain/decide-server.ts';
 import { DEFAULT_POLICY } from '../../../shared/domain/kek.ts';
 import { makeVersionState } from '../../../shared/domain/key-status.ts';
@@ -443,5 +444,33 @@ describe('placeInRotation', () => {
     ['without a target', {}, snapshotOf([serving(V1)], { target: null }), 'stays'],
   ] as const)('%s', (_, over, snapshot, place) => {
     expect(placeInRotation(serverOf(over), snapshot)).toBe(place);
+  });
+});
+
+describe('a hold in the row', () => {
+  const drill = { ...HOLD, until: at(120) };
+
+  test('revokes without a look at the key', () => {
+    expect(withHold(serverOf(), HOLD, at(10))).toMatchObject({
+      hold: HOLD,
+      desired: 'revoked',
+      desiredReason: 'OperatorHold',
+      accessEpoch: serverOf().accessEpoch + 1,
+      inspectedAt: null,
+    });
+  });
+
+  test('changes the reason alone where access was revoked already', () => {
+    const lost = serverOf({ desired: 'revoked', desiredReason: 'KeyDisabled' });
+    expect(withHold(lost, HOLD, at(10))).toEqual({ ...lost, hold: HOLD, desiredReason: 'OperatorHold' });
+  });
+
+  test.each([
+    ['granted', null],
+    ['revoked', 'KeyDisabled'],
+  ] as const)('one that has run out goes with the decision that it ends in: %s', (desired, reason) => {
+    const held = withHold(serverOf(), drill, T0);
+    expect(withDecision(held, { desired, reason }, at(119)).hold).toEqual(drill);
+    expect(withDecision(held, { desired, reason }, at(120)).hold).toBeNull();
   });
 });

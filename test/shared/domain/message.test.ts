@@ -6,6 +6,7 @@ import {
   RANGE_SERVERS,
   type RangeMessage,
   ROTATION_COUNT,
+  toLook,
 } from '../../../shared/domain/message.ts';
 import { KEK } from './states.ts';
 
@@ -34,4 +35,11 @@ test('a count of a rotation is known by its cause', () => {
   expect(isRotationCount(ROTATION_COUNT)).toBe(true);
   expect(isRotationCount({ kind: 'followUp', of: 'firstGoodProbe' })).toBe(false);
   expect(isRotationCount({ kind: 'sweep' })).toBe(false);
+});
+
+test('a look at one server is overtaken by nothing', () => {
+  const look = toLook(KEK, 'db', { kind: 'sweep' });
+  expect(look).toEqual({ kek: KEK, epoch: 0, from: 'db', to: 'db', attempt: 0, cause: { kind: 'sweep' } });
+  expect(isOvertaken(look, 9)).toBe(false);
+  expect(toLook(KEK, 'db', { kind: 'sweep' }, 3).attempt).toBe(3);
 });

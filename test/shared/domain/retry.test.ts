@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { mayAttempt, nextRetry, type Retry, retryDelaySeconds } from '../../../shared/domain/retry.ts';
+import {
+  brokenRetry,
+  mayAttempt,
+  nextRetry,
+  type Retry,
+  retryDelaySeconds,
+} from '../../../shared/domain/retry.ts';
 import { at, T0 } from './states.ts';
 
 test.each([
@@ -45,5 +51,22 @@ describe('mayAttempt', () => {
     ['an old retry even then', retry, 1, 999, false],
   ])('%s: %#', (_, current, attempt, seconds, may) => {
     expect(mayAttempt(current, attempt, at(seconds))).toBe(may);
+  });
+});
+
+describe('brokenRetry', () => {
+  test('holds nothing back that passes by, and begins no second chain', () => {
+    const broken = brokenRetry(null, 'lost', at(100));
+    expect(broken).toMatchObject({ message: 'lost', since: at(100), attempt: 1 });
+    expect(mayAttempt(broken, null, at(100))).toBe(true);
+    expect(mayAttempt(broken, 0, at(100))).toBe(false);
+  });
+
+  test('goes on with the chain that was there', () => {
+    const chain = nextRetry(nextRetry(null, 'refused', T0), 'timeout', at(5));
+    const broken = brokenRetry(chain, 'lost', at(6));
+    expect(broken).toMatchObject({ message: 'lost', since: T0, attempt: 2 });
+    expect(mayAttempt(broken, null, at(6))).toBe(true);
+    expect(mayAttempt(broken, 2, at(6))).toBe(true);
   });
 });

@@ -1,0 +1,50 @@
+// From a server's id to its row: the index says which KEK's partition answers for it.
+import { CmkError } from '../domain/errors.ts';
+import type { ServerRow } from '../domain/server.ts';
+import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
+import type { Stored } from '../ports/stored.ts';
+
+export interface FindServerDeps {
+  readonly servers: ServerStore;
+  readonly index: ServerIndex;
+}
+
+/** The row that answers for the server, a tombstone too. @throws CmkError ServerNotFound, InvalidRow, StoreUnavailable */
+export async function findServer(
+  { servers, index }: FindServerDeps,
+  serverId: string,
+): Promise<Stored<ServerRow>> {
+  let owner = await index.find(serverId);
+  while (owner !== undefined) {
+    const stored = await servers.read(owner.value, serverId);
+    if (stored !== undefined) return stored;
+    // A move may have ended in between: then the index says so now.
+    const before = owner.etag;
+    owner = await index.find(serverId);
+    if (owner?.etag === before) break;
+  }
+  throw notFound(serverId);
+}
+
+/** As {@link findServer}, of a server that wasn't deleted. @throws CmkError ServerDeleted */
+export async function findLiveServer(deps: FindServerDeps, serverId: string): Promise<Stored<ServerRow>> {
+  const stored = await findServer(deps, serverId);
+  if (stored.value.tombstone) throw deleted(serverId);
+  return stored;
+}
+
+export const notFound = (serverId: string) =>
+  new CmkError('ServerNotFound', `no server is registered as ${serverId}`, {
+    remedy: 'Check the id; `GET /api/servers` lists all of them.',
+  });
+
+const deleted = (serverId: string) =>
+  new CmkError('ServerDeleted', `${serverId} was deleted`, {
+    remedy: 'A deleted server can only be purged.',
+  });
+
+export const isMoving = (serverId: string) =>
+  new CmkError('ServerMoving', `${serverId} is just being moved to another key`, {
+    remedy: 'Try again in a moment: a move takes seconds, and one that was cut short is ended by the sweep.',
+    retryable: true,
+  });
