@@ -159,8 +159,10 @@ export const DeletedServer = z
     serverId: ServerId,
     outcome: z.enum(['tombstone', 'purged']),
     keyId: KeyUrl,
-    /** Databases that pg-cmk had closed and that stay closed. */
-    staysClosed: z.array(z.string()),
+    staysClosed: z.array(z.string()).nullable().meta({
+      description:
+        'Databases that pg-cmk had closed and that stay closed; null: the server could not be asked.',
+    }),
   })
   .meta({ id: 'DeletedServer' });
 export type DeletedServer = z.infer<typeof DeletedServer>;
