@@ -112,6 +112,21 @@ describe('the census', () => {
     });
   });
 
+  test('counts copies, and unproven wrappings that replaced one of another version with that one', async () => {
+    const world = makeWorld();
+    const version = await world.begin(3);
+    const old = '1'.repeat(32);
+    await world.changeRow('s001', { copyOf: { serverId: 's002', kind: 'replica' } });
+    await world.changeRow('s002', { provenAt: null, replacedVersion: old });
+    await world.changeRow('s003', { replacedVersion: old });
+    await world.app.fanOut(KEK, SWEEP);
+    const none = { servers: 0, tombstones: 0, copies: 0, unproven: 0, unprovenSuccessors: 0 };
+    expect((await world.kek()).census?.versions).toEqual({
+      [version]: { ...none, servers: 3, copies: 1, unproven: 1 },
+      [old]: { ...none, unprovenSuccessors: 1 },
+    });
+  });
+
   test('a version that servers were found on is watched, and no longer when none is', async () => {
     const world = makeWorld();
     const first = await world.begin(2);
