@@ -3,7 +3,7 @@ import type { AuditAction, AuditRecord } from '../domain/audit.ts';
 import { decideRelease, type ReleaseDecision } from '../domain/decide-release.ts';
 import { CmkError, describeError, type ErrorCode, isCmkError } from '../domain/errors.ts';
 import { type KekSnapshot, makeKekState } from '../domain/kek.ts';
-import { isSameKek, type KekId, kekKey } from '../domain/key-id.ts';
+import { type KekId, kekKey } from '../domain/key-id.ts';
 import type { ServerRow } from '../domain/server.ts';
 import type { WrappedDek } from '../domain/wrapped-dek.ts';
 import type { DekSealer } from '../ports/dek-sealer.ts';
@@ -13,6 +13,7 @@ import type { OutboxStore } from '../ports/outbox-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
+import { findServer } from './find-server.ts';
 import { makeLimitPerKey } from './limit-per-key.ts';
 import { onConflict } from './on-conflict.ts';
 import { toSnapshot } from './snapshot.ts';
@@ -95,21 +96,6 @@ export function makeReleaseDek(deps: ReleaseDeps): ReleaseDek {
       }
     });
   };
-}
-
-/** The row that the index points to; a server that is moved while it is looked for is looked for again. */
-async function findServer({ index, servers }: ReleaseDeps, serverId: string): Promise<Stored<ServerRow>> {
-  let owner = await index.find(serverId);
-  while (owner !== undefined) {
-    const stored = await servers.read(owner.value, serverId);
-    if (stored !== undefined) return stored;
-    const again = await index.find(serverId);
-    if (again === undefined || isSameKek(again.value, owner.value)) break;
-    owner = again;
-  }
-  throw new CmkError('ServerNotFound', `no server is registered as ${serverId}`, {
-    remedy: 'Register it, or correct the id.',
-  });
 }
 
 function assertOwn(row: ServerRow, principalId: string): void {
