@@ -12,11 +12,14 @@ import { makeLocalWrap } from '../shared/azure/vault/local-wrap.ts';
 import { ceilingOf, costOf, limitClassOf, type VaultLimits } from '../shared/azure/vault/vault-limits.ts';
 import { makeWorkQueue } from '../shared/azure/work-queue.ts';
 import type { Config } from '../shared/config.ts';
+import { makeIssuerKeys } from '../shared/jose/issuer-keys.ts';
 import { makeDekSealer } from '../shared/jose/seal-dek.ts';
 import { makeStatementSigner } from '../shared/jose/sign-statement.ts';
+import { makeVerifyToken } from '../shared/jose/verify-token.ts';
 import { longestGapSeconds } from '../shared/ncrontab.ts';
 import { makeApplyServerAccess } from '../shared/operations/apply-server-access.ts';
 import { makeChangePolicy } from '../shared/operations/change-policy.ts';
+import { makeCheckHealth } from '../shared/operations/check-health.ts';
 import { makeCheckRegistration } from '../shared/operations/check-registration.ts';
 import { makeCopyServer } from '../shared/operations/copy-server.ts';
 import { makeCountDependents } from '../shared/operations/count-dependents.ts';
@@ -36,6 +39,7 @@ import { makePlanRewrap } from '../shared/operations/plan-rewrap.ts';
 import { makeProbeKeks } from '../shared/operations/probe-keks.ts';
 import { makeReadAudit } from '../shared/operations/read-audit.ts';
 import { makeReadImpact } from '../shared/operations/read-impact.ts';
+import { makeListKeks, makeReadKek } from '../shared/operations/read-keks.ts';
 import { makeReadProgress } from '../shared/operations/read-progress.ts';
 import { makeReconcileKek } from '../shared/operations/reconcile-kek.ts';
 import { makeRecordPoison } from '../shared/operations/record-poison.ts';
@@ -186,6 +190,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
   });
   const countDependents = makeCountDependents({ servers, exports, clock });
   const soakHours = config.retireSoakHours;
+  const issuerKeys = config.api === null ? null : makeIssuerKeys(config.api.issuer, config.api.jwksUri);
 
   return {
     stores,
@@ -257,6 +262,19 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     listServers: makeListServers({ keks, servers, index }),
     readServer: makeReadServer({ keks, servers, index }),
     readAudit: makeReadAudit({ keks, index, audit }),
+    listKeks: makeListKeks({ keks, exports, log }),
+    readKek: makeReadKek({ keks, exports, log }),
+    checkHealth: makeCheckHealth({
+      keks,
+      queues: queue,
+      checkIssuer: issuerKeys === null ? null : issuerKeys.check,
+      stretchedSeconds: probe.stretchedSeconds,
+      clock,
+      rules: { probeSeconds, sweepSeconds, breakerHoldMinutes: config.keyRules.breakerHoldMinutes },
+    }),
+    verifyToken: makeVerifyToken(config.api, issuerKeys, clock.now),
+    log,
+    clock,
   };
 }
 

@@ -1,12 +1,16 @@
 // Every trigger of the app, on one page (design 4).
 import type { app as FunctionApp } from '@azure/functions';
 import type { Config } from '../shared/config.ts';
+import { parseSigningKey } from '../shared/signing-key.ts';
+import { VERSION } from '../shared/version.ts';
 import { makeKeyDisabledHandler } from './events/key-disabled.ts';
 import { makeKeyExpiredHandler } from './events/key-expired.ts';
 import { makeKeyNearExpiryHandler } from './events/key-near-expiry.ts';
 import { makeKeyNewVersionCreatedHandler } from './events/key-new-version-created.ts';
 import { makeKeyVaultAuditLogHandler } from './events/key-vault-audit-log.ts';
 import { makeVaultAccessPolicyChangedHandler } from './events/vault-access-policy-changed.ts';
+import { makeCursors } from './http/cursor.ts';
+import { registerApi } from './http/register-api.ts';
 import type { Operations } from './operations.ts';
 import { makeApplyServerAccessHandler } from './queues/apply-server-access.ts';
 import { makePoisonHandler } from './queues/poison.ts';
@@ -61,4 +65,17 @@ export function registerApp(app: typeof FunctionApp, config: Config, operations:
   app.timer('probeKeks', { schedule: probe, handler: makeProbeKeksHandler(operations) });
   app.timer('sweepFleet', { schedule: sweep, handler: makeSweepFleetHandler(operations) });
   app.timer('deliverOutbox', { schedule: outbox, handler: makeDeliverOutboxHandler(operations) });
+
+  registerHttp(app, config, operations);
+}
+
+/** Every route of shared/api/routes.ts. */
+function registerHttp(app: typeof FunctionApp, { api }: Config, operations: Operations): void {
+  const { signer, retireVersion } = operations;
+  const open = { checkHealth: operations.checkHealth, version: VERSION, now: operations.clock.now };
+  const isConfigured = api !== null && signer !== null && retireVersion !== null;
+  const handlers = isConfigured
+    ? { ...operations, ...open, signer, retireVersion, cursors: makeCursors(parseSigningKey(api.signingKey)) }
+    : null;
+  registerApi(app, { open, handlers, routes: operations });
 }

@@ -11,6 +11,7 @@ import type { VerifyToken } from '../../shared/ports/token-verifier.ts';
 import { readPreconditions, toEntityTag } from './etag.ts';
 import { type ParsedRequest, parseRequest } from './parse-request.ts';
 import { toProblem, toProblemResponse } from './problem.ts';
+import type { ReadTag } from './read-tag.ts';
 
 /** A request that was understood, from somebody who may ask. */
 export interface Asked<R extends Route> extends ParsedRequest<R> {
@@ -39,8 +40,7 @@ export type Handlers = { readonly [N in RouteName]: Handle<Routes[N]> };
 
 export interface RoutePorts {
   readonly verifyToken: VerifyToken;
-  /** The store's ETag of the resource that the path names; undefined: there is none. */
-  readonly readTag: (params: Readonly<Record<string, unknown>>) => Promise<string | undefined>;
+  readonly readTag: ReadTag;
   readonly log: Log;
 }
 
