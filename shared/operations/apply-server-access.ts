@@ -7,16 +7,17 @@ import {
 import { isCmkError } from '../domain/errors.ts';
 import type { KekSnapshot } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
-import { isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
+import { isOvertaken, RANGE_SERVERS, type RangeMessage, toLook } from '../domain/message.ts';
 import { retryDelaySeconds } from '../domain/retry.ts';
 import type { ServerRow } from '../domain/server.ts';
 import type { KekStore } from '../ports/kek-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { ServerAccess } from '../ports/server-access.ts';
-import type { ServerStore } from '../ports/server-store.ts';
+import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { toOutbox, withEffect } from './access-record.ts';
+import { answersHere } from './answers-here.ts';
 import { mapBounded } from './bounded.ts';
 import { onConflict } from './on-conflict.ts';
 import { type Effect, performAccess } from './perform-access.ts';
@@ -25,6 +26,7 @@ import { toSnapshot } from './snapshot.ts';
 export interface ApplyAccessDeps {
   readonly keks: KekStore;
   readonly servers: ServerStore;
+  readonly index: ServerIndex;
   readonly queue: WorkQueue;
   readonly access: ServerAccess;
   readonly clock: Clock;
@@ -50,17 +52,27 @@ export function makeApplyServerAccess(deps: ApplyAccessDeps): (message: RangeMes
         limit: RANGE_SERVERS,
       });
       for (const held of page.held) deps.log.write('error', 'a server row does not parse: held', { ...held });
+      const rows = await keepAnswering(deps, page.rows);
       const snapshot = await readKek(deps, message.kek);
       if (snapshot === undefined || isOvertaken(message, snapshot.kek.fannedOutEpoch)) return;
-      await decideRange(deps, message, snapshot, page.rows);
+      await decideRange(deps, message, snapshot, rows);
       const now = deps.clock.now();
-      const due = page.rows.filter(({ value }) =>
+      const due = rows.filter(({ value }) =>
         isOnServer(value, snapshot, now, deps.rules.inspection, message.attempt),
       );
       await mapBounded(due, SERVERS_AT_A_TIME, ({ value }) => applyOne(deps, message, value.serverId));
       after = page.next;
     } while (after !== null);
   };
+}
+
+/** Those that answer for their servers. One that is moving may have been left: its new KEK decides from then on. */
+async function keepAnswering(
+  { index }: ApplyAccessDeps,
+  rows: readonly Stored<ServerRow>[],
+): Promise<readonly Stored<ServerRow>[]> {
+  const here = await mapBounded(rows, SERVERS_AT_A_TIME, ({ value }) => answersHere(index, value));
+  return rows.filter((_, position) => here[position]);
 }
 
 /** Whether there is work on the server itself, once its row says what the KEK says. */
@@ -111,8 +123,9 @@ async function decideRange(
     await mapBounded(rows, SERVERS_AT_A_TIME, ({ value }) =>
       onConflict(async () => {
         const fresh = await deps.servers.read(message.kek, value.serverId);
+        const rows = fresh === undefined ? [] : await keepAnswering(deps, [fresh]);
         const kek = await readKek(deps, message.kek);
-        if (fresh !== undefined && kek !== undefined) await commit(decide([fresh], kek));
+        if (rows.length > 0 && kek !== undefined) await commit(decide(rows, kek));
       }),
     );
   }
@@ -130,6 +143,7 @@ function decideRow(row: ServerRow, snapshot: KekSnapshot, now: Date): ServerRow 
 async function applyOne(deps: ApplyAccessDeps, message: RangeMessage, serverId: string): Promise<void> {
   const stored = await deps.servers.read(message.kek, serverId);
   if (stored === undefined || stored.value.access.kind === 'none') return;
+  if (!(await answersHere(deps.index, stored.value))) return;
   const row = stored.value;
   const now = deps.clock.now();
   const attempt = row.failure === null ? null : message.attempt;
@@ -175,8 +189,25 @@ async function recordEffect(
     await deps.servers.commit(message.kek, [{ value, etag: fresh.etag, history: null }], outbox);
     return value;
   });
-  if (written?.failure == null) return;
+  if (written === null) return;
+  if (written.failure === null) return endDrainInTime(deps, message, row, written);
   const { attempt } = written.failure;
   const retry = { ...message, from: row.serverId, to: row.serverId, attempt };
   await deps.queue.enqueueAccess([retry], retryDelaySeconds(attempt));
+}
+
+/** Of a storage queue's seven days; a longer drain is ended by the sweep. */
+const LONGEST_DELAY_SECONDS = 6 * 86_400;
+
+/** Asks once, when the order was first carried out, for a look at the end of its drain. The sweep would come later. */
+async function endDrainInTime(
+  deps: ApplyAccessDeps,
+  { kek, cause }: RangeMessage,
+  before: ServerRow,
+  { serverId, applied, drainUntil }: ServerRow,
+): Promise<void> {
+  if (drainUntil === null || applied === 'revoked' || before.inspectedAt !== null) return;
+  const left = Math.ceil((drainUntil.getTime() - deps.clock.now().getTime()) / 1000);
+  const seconds = Math.min(Math.max(0, left), LONGEST_DELAY_SECONDS);
+  await deps.queue.enqueueAccess([toLook(kek, serverId, cause)], seconds);
 }

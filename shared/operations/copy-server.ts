@@ -3,19 +3,19 @@ import { CmkError } from '../domain/errors.ts';
 import { isSameKek, type KekId, keyUrl, parseKeyUrl } from '../domain/key-id.ts';
 import { parseServerId, type ServerRow } from '../domain/server.ts';
 import { type AccessSpec, isTokenSafe, type KeyLossPolicy } from '../domain/server-spec.ts';
-import type { WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Escrow } from '../ports/escrow.ts';
 import type { Random } from '../ports/runtime.ts';
 import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
+import { carryDek } from './carry-dek.ts';
 import { assertValid, type CheckRegistration } from './check-registration.ts';
+import { findLiveServer, findServer, isMoving } from './find-server.ts';
 import { lookAtServer } from './look-at-server.ts';
-import { type WrapDekDeps, wrapDek } from './make-wrapping.ts';
+import type { WrapDekDeps } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
 import { type ProveKekDeps, proveKek } from './prove-kek.ts';
 import { makeRow, toAssigned, toRecord } from './registration-row.ts';
-import { unwrapDek } from './unwrap-dek.ts';
 
 export interface CopyCommand {
   readonly sourceId: string;
@@ -61,13 +61,12 @@ export function makeCopyServer(deps: CopyServerDeps): CopyServer {
     const sourceId = parseServerId(command.sourceId);
     assertPossible(command);
     const created = await onConflict(() => tryCopy(deps, command));
-    const { stored } = await findServer(deps, serverId);
+    const stored = await findServer(deps, serverId);
     const { kek, wrapped } = stored.value;
     await deps.escrow.file(serverId, kek, wrapped);
     await lookAtServer(deps, kek, serverId, { kind: 'operator', by: command.by });
     // A move of the primary looks for its replicas after it has marked its row: it has found this one, or is found here.
-    if (command.kind === 'replica')
-      assertStays(sourceId, (await findServer(deps, sourceId)).stored.value, kek);
+    if (command.kind === 'replica') assertStays(sourceId, (await findServer(deps, sourceId)).value, kek);
     return { stored, created };
   };
 }
@@ -85,17 +84,16 @@ function assertPossible({ sourceId, serverId, kind, keyId, access }: CopyCommand
 /** Whether the row was inserted by this very call. */
 async function tryCopy(deps: CopyServerDeps, command: CopyCommand): Promise<boolean> {
   const { serverId, sourceId, access, by } = command;
-  const { stored } = await findServer(deps, sourceId);
-  const source = stored.value;
-  if (source.tombstone) throw deleted(sourceId);
+  const { value: source } = await findLiveServer(deps, sourceId);
   const { kek, pin } = placeOf(source, command);
-  if (await isThere(deps, command, source, kek)) return false;
+  const found = await lookFor(deps, command, source, kek);
+  if (found === 'there') return false;
   if (command.kind === 'replica') assertStays(sourceId, source, kek);
 
   assertValid(serverId, await deps.checkRegistration(kek, pin, access));
   const version = await proveKek(deps, kek, pin);
-  const wrapped = await rewrapFor(deps, source, serverId, kek, version);
-  await claim(deps, serverId, kek);
+  const wrapped = await carryDek(deps, source, { serverId, kek }, version);
+  if (found === 'free') await deps.index.claim(serverId, kek);
   const now = deps.clock.now();
   const { kind, keyLossPolicy } = command;
   const row: ServerRow = {
@@ -128,25 +126,25 @@ function placeOf(source: ServerRow, { keyId }: CopyCommand): { kek: KekId; pin: 
   return { kek, pin };
 }
 
-/** Whether this very copy was made before. @throws CmkError ServerIdTaken, ServerDeleted, CopyRefused */
-async function isThere(
+/** What is there of this very copy: nothing, no more than its id, or all of it. @throws CmkError ServerIdTaken, ServerDeleted, CopyRefused */
+async function lookFor(
   { servers, index, escrow }: CopyServerDeps,
   { serverId, sourceId, kind }: CopyCommand,
   source: ServerRow,
   kek: KekId,
-): Promise<boolean> {
+): Promise<'free' | 'claimed' | 'there'> {
   const owner = await index.find(serverId);
-  if (owner === undefined) return false;
+  if (owner === undefined) return 'free';
   const row = (await servers.read(owner.value, serverId))?.value;
   if (row === undefined) {
     // The id was claimed and no more: by an attempt of this copy, unless a registration has filed a DEK.
-    if (isSameKek(owner.value, kek) && (await escrow.find(serverId, kek)) === undefined) return false;
+    if (isSameKek(owner.value, kek) && (await escrow.find(serverId, kek)) === undefined) return 'claimed';
     throw taken(serverId, owner.value);
   }
   const isCopy = row.copyOf?.serverId === sourceId && row.copyOf.kind === kind;
   if (!isCopy || row.wrapped.dekId !== source.wrapped.dekId) throw taken(serverId, owner.value);
   if (row.tombstone) throw deleted(serverId);
-  if (isSameKek(owner.value, kek)) return true;
+  if (isSameKek(owner.value, kek)) return 'there';
   throw refused(
     serverId,
     `it is that copy already, under ${keyUrl(owner.value)} and not ${keyUrl(kek)}`,
@@ -154,41 +152,10 @@ async function isThere(
   );
 }
 
-async function rewrapFor(
-  deps: CopyServerDeps,
-  source: ServerRow,
-  serverId: string,
-  kek: KekId,
-  version: Parameters<typeof wrapDek>[4],
-): Promise<WrappedDek> {
-  using dek = await unwrapDek(deps.vault, source.kek, source.serverId, source.wrapped);
-  return await wrapDek(deps, kek, serverId, dek, version);
-}
-
-async function claim({ index }: CopyServerDeps, serverId: string, kek: KekId): Promise<void> {
-  // One that is claimed here already was left by an attempt of this copy.
-  if ((await index.find(serverId)) === undefined) await index.claim(serverId, kek);
-}
-
 /** @throws CmkError ServerMoving for a primary that is leaving, or has left, the KEK of its replica */
 function assertStays(sourceId: string, source: ServerRow, kek: KekId): void {
   if (source.moving === null && isSameKek(source.kek, kek)) return;
-  throw new CmkError('ServerMoving', `${sourceId} is being moved to another key`, {
-    remedy: 'Try again in a moment: the move ends by itself.',
-    retryable: true,
-  });
-}
-
-async function findServer(
-  { index, servers }: CopyServerDeps,
-  serverId: string,
-): Promise<{ readonly stored: Stored<ServerRow> }> {
-  const owner = await index.find(serverId);
-  const stored = owner && (await servers.read(owner.value, serverId));
-  if (stored !== undefined) return { stored };
-  throw new CmkError('ServerNotFound', `no server is registered as ${serverId}`, {
-    remedy: 'Check the id; `GET /api/servers` lists all of them.',
-  });
+  throw isMoving(sourceId);
 }
 
 const refused = (serverId: string, why: string, remedy: string): CmkError =>

@@ -4,15 +4,16 @@ import type { Cause } from '../domain/audit.ts';
 import type { KekId } from '../domain/key-id.ts';
 import type { KekStore } from '../ports/kek-store.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
+import { requireKek } from './require-kek.ts';
 
-/** @throws CmkError StoreUnavailable */
+/** @throws CmkError KekNotFound, StoreUnavailable */
 export async function lookAtServer(
   { keks, queue }: { readonly keks: KekStore; readonly queue: WorkQueue },
   kek: KekId,
   serverId: string,
   cause: Cause,
 ): Promise<void> {
-  const epoch = (await keks.read(kek))?.kek.value.epoch ?? 0;
+  const { epoch } = (await requireKek(keks, kek)).kek.value;
   const message = { kek, epoch, from: serverId, to: serverId, attempt: null, cause };
   await queue.enqueueAccess([message]);
   await queue.enqueueRewrap([message]);

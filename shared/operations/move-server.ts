@@ -5,16 +5,18 @@ import { isSameKek, type KekId, keyUrl, parseKeyUrl } from '../domain/key-id.ts'
 import { type Moving, parseServerId, type ServerRow } from '../domain/server.ts';
 import type { WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Stored } from '../ports/stored.ts';
+import { carryDek } from './carry-dek.ts';
 import { type CheckKey, type CheckKeyDeps, makeCheckKey } from './check-key.ts';
 import { assertValid } from './check-registration.ts';
+import { findServer } from './find-server.ts';
 import { completeMove, type FinishMoveDeps, undoMove } from './finish-move.ts';
 import { assertMatches } from './if-match.ts';
-import { type WrapDekDeps, wrapDek } from './make-wrapping.ts';
+import type { WrapDekDeps } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
 import { pinServer } from './pin-server.ts';
 import { assertNotRetired, type ProveKekDeps, proveKek } from './prove-kek.ts';
+import { requireKek } from './require-kek.ts';
 import { toSnapshot } from './snapshot.ts';
-import { unwrapDek } from './unwrap-dek.ts';
 
 export interface MoveCommand {
   readonly serverId: string;
@@ -58,8 +60,8 @@ const PAGE_ROWS = 1000;
  * At every moment exactly one row answers for the server, the one that the index points to, and its DEK can be
  * unwrapped under the KEK of that row.
  * @throws CmkError InvalidServer, InvalidKeyId, ServerNotFound, ServerDeleted, CopyRefused, PreconditionFailed,
- *   RegistrationRefused (the key fails a check), KekNotProven, VaultUnavailable (retryable), VaultRefused, WrappedDekMalformed, DekBindingMismatch, DekIdMismatch,
- *   InvalidRow, StoreUnavailable, WriteConflict
+ *   RegistrationRefused (the key fails a check), KekNotProven, VaultUnavailable (retryable), VaultRefused,
+ *   WrappedDekMalformed, DekBindingMismatch, DekIdMismatch, InvalidRow, StoreUnavailable, WriteConflict
  */
 export function makeMoveServer(deps: MoveServerDeps): MoveServer {
   const all = { ...deps, checkKey: makeCheckKey(deps) };
@@ -78,7 +80,10 @@ async function tryMove(deps: Deps, order: Order): Promise<Stored<ServerRow>> {
   // Read before anything is written: see undoMove.
   const owner = await deps.index.find(serverId);
   const stored = owner && (await deps.servers.read(owner.value, serverId));
-  if (owner === undefined || stored === undefined) throw notFound(serverId);
+  if (owner === undefined || stored === undefined) {
+    await findServer(deps, serverId);
+    throw overtaken(serverId);
+  }
   const { value: row, etag } = stored;
 
   const isThere = isSameKek(row.kek, to);
@@ -111,33 +116,20 @@ async function carry(
   // Nothing is written before both vaults have had their say.
   assertValid(serverId, await deps.checkKey(to, pin));
   const version = await proveKek(deps, to, pin);
-  const wrapped = await rewrapFor(deps, row, to, version);
+  const wrapped = await carryDek(deps, row, { serverId, kek: to }, version);
 
   const moving: Moving = { from, to, since: deps.clock.now(), by };
   await deps.servers.commit(from, [{ value: { ...row, moving }, etag, history: null }], null);
   await moveReplicas(deps, order, from);
   await bringIn(deps, row, moving, { wrapped, pinned: pin !== null, indexTag });
   // The new row is counted from now on: a version that was retired before it was is found here.
-  const held = await deps.keks.read(to);
-  assertNotRetired(to, held && findVersion(toSnapshot(held), version.version));
+  const held = toSnapshot(await requireKek(deps.keks, to));
+  assertNotRetired(to, findVersion(held, version.version));
   // The commit: from here on the new row answers.
   await deps.index.point(serverId, to, indexTag);
   await completeMove(deps, serverId, to);
 
-  const moved = await deps.servers.read(to, serverId);
-  if (moved === undefined) throw notFound(serverId);
-  return moved;
-}
-
-/** The same DEK under the other KEK: one unwrap by the old vault, and one by the new one that proves it. */
-async function rewrapFor(
-  deps: Deps,
-  { kek, serverId, wrapped }: ServerRow,
-  to: KekId,
-  version: Parameters<typeof wrapDek>[4],
-): Promise<WrappedDek> {
-  using dek = await unwrapDek(deps.vault, kek, serverId, wrapped);
-  return await wrapDek(deps, to, serverId, dek, version);
+  return findServer(deps, serverId);
 }
 
 /** The row in its new place, where nobody acts on it yet. What an earlier attempt left there is replaced. */
@@ -204,11 +196,6 @@ async function assertMayLeave(deps: Deps, { serverId, copyOf }: ServerRow, to: K
 const overtaken = (serverId: string) =>
   new CmkError('WriteConflict', `the move of ${serverId} was overtaken by another`, {
     remedy: 'Read again and decide again.',
-  });
-
-const notFound = (serverId: string) =>
-  new CmkError('ServerNotFound', `no server ${serverId} is registered`, {
-    remedy: 'Check the id; `GET /api/servers` lists all of them.',
   });
 
 const deleted = (serverId: string) =>

@@ -1,9 +1,10 @@
 // A move that stays under its KEK: the server is pinned to a version of it, or follows the rotation again.
 import type { KekId } from '../domain/key-id.ts';
 import type { ServerRow } from '../domain/server.ts';
-import type { ServerStore, ServerWrite } from '../ports/server-store.ts';
+import type { ServerWrite } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
+import { type FindServerDeps, findServer } from './find-server.ts';
 import { assertMatches } from './if-match.ts';
 import { lookAtServer } from './look-at-server.ts';
 import { rewrapDek, type WrapDekDeps } from './make-wrapping.ts';
@@ -11,8 +12,7 @@ import { holdKek, type ProveKekDeps, proveKek } from './prove-kek.ts';
 import { toRecord } from './registration-row.ts';
 import { toWrite } from './rewrap-outcome.ts';
 
-export interface PinServerDeps extends ProveKekDeps, WrapDekDeps {
-  readonly servers: ServerStore;
+export interface PinServerDeps extends ProveKekDeps, WrapDekDeps, FindServerDeps {
   readonly queue: WorkQueue;
 }
 
@@ -40,7 +40,7 @@ export async function pinServer(
     events: [],
   });
   await lookAtServer(deps, kek, serverId, { kind: 'operator', by });
-  return (await servers.read(kek, serverId)) ?? stored;
+  return findServer(deps, serverId);
 }
 
 async function stay(
