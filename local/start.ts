@@ -7,7 +7,7 @@ import { OPEN_DATABASES } from './stack/fleet-server.ts';
 
 const STATUS_EVERY_MS = 1000;
 
-function describe(world: StartedWorld): string {
+function describe(world: StartedWorld, token: string): string {
   const { controlUrl } = world.stack.vaultEmulator;
   const key = `${controlUrl}/vaults/payments/keys/${KEY_NAME}`;
   const switches = `${controlUrl}/vaults/payments/switches`;
@@ -43,6 +43,11 @@ function describe(world: StartedWorld): string {
     'Send a hint, as a SIEM rule or a runbook would; run a function by hand',
     `  curl -X POST '${host}/runtime/webhooks/EventGrid?functionName=keyDisabled' -H 'aeg-event-type: Notification' -H 'content-type: application/json' -d '${hint}'`,
     `  curl -X POST ${host}/admin/functions/sweepFleet -H 'content-type: application/json' -d '{"input":""}'`,
+    'The HTTP API, and the command line on it; the token has all roles and lasts an hour, another:',
+    `  curl '${world.stack.identity.url}/login?principal=me&roles=Fleet.Read,Fleet.Operate'`,
+    `  export PG_CMK_URL=${host} PG_CMK_TOKEN=${token}`,
+    `  curl ${world.stack.apiUrl}/servers -H "authorization: Bearer $PG_CMK_TOKEN"`,
+    `  node dist/cli/main.js servers`,
     'PostgreSQL servers with open sessions',
     ...servers,
     'Own events that were published',
@@ -66,7 +71,7 @@ const world = await startWorld({
     if (values.verbose) console.error(dim(line));
   },
 });
-console.log(describe(world));
+console.log(describe(world, await world.stack.token()));
 
 let shown = '';
 const timer = setInterval(async () => {

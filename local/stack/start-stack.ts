@@ -1,5 +1,6 @@
 // The whole app on this machine: Azurite, two vaults, Event Grid, an identity, and the host as a process of its own
 // that runs the very same compiled app. What is started here is stopped here.
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,11 +8,12 @@ import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { buildOperations, type Operations } from '../../functions/operations.ts';
 import { readConfig } from '../../shared/config.ts';
+import { ROLES, type Role } from '../../shared/domain/caller.ts';
 import { type Azurite, startAzurite } from '../azurite.ts';
 import { type LocalCertificates, makeLocalCertificates } from '../certificates.ts';
 import { type EventGridEmulator, startEventGridEmulator } from '../event-grid/event-grid-emulator.ts';
 import { type HostProcess, spawnHost } from '../host/spawn-host.ts';
-import { type IdentityEmulator, startIdentityEmulator } from '../identity.ts';
+import { API_AUDIENCE, type IdentityEmulator, startIdentityEmulator } from '../identity.ts';
 import { startVaultEmulator, type VaultEmulator } from '../key-vault/vault-emulator.ts';
 
 /** The app's periods, shorter than in Azure so that a story can be watched. Each is an ordinary setting. */
@@ -41,13 +43,17 @@ export interface Stack {
   readonly identity: IdentityEmulator;
   readonly vaultEmulator: VaultEmulator;
   readonly eventGrid: EventGridEmulator;
-  /** The app's operations in this process, wired like the host's: what the HTTP API will be to callers. */
+  /** The app's operations in this process, wired like the host's. */
   readonly operations: Operations;
   readonly stores: Operations['stores'];
   readonly vault: Operations['vault'];
   /** The settings that the app runs with. */
   readonly settings: Readonly<Record<string, string>>;
   host(): HostProcess;
+  /** Where the HTTP API is, without a slash at the end. */
+  readonly apiUrl: string;
+  /** A token for a caller of the API; all roles and `operator` where nothing is said. */
+  token(roles?: readonly Role[], principalId?: string): Promise<string>;
   /** Kills the host as a crash would, and starts another. */
   restartHost(): Promise<void>;
   stop(): Promise<void>;
@@ -65,6 +71,9 @@ const EVENT_FUNCTIONS = {
 const compiled = !import.meta.url.endsWith('.ts');
 const root = fileURLToPath(new URL(compiled ? '../../../' : '../../', import.meta.url));
 const entry = join(root, compiled ? 'dist/functions/index.js' : 'functions/index.ts');
+
+const makeSigningKey = (): string =>
+  generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64');
 
 const every = (seconds: number) => `*/${seconds} * * * * *`;
 
@@ -123,6 +132,9 @@ async function start(
     PGCMK_INSPECT_REVOKED_SECONDS: String(Math.max(LEAST_INSPECT_SECONDS, times.sweepSeconds)),
     PGCMK_EVENT_TOPIC_ENDPOINT: eventGrid.topicEndpoint,
     PGCMK_POSTGRES_CA_FILE: caFile,
+    PGCMK_AUTH_ISSUER: identity.url,
+    PGCMK_AUTH_AUDIENCE: API_AUDIENCE,
+    PGCMK_SIGNING_KEY: makeSigningKey(),
     ...options.settings,
   };
   const env = { ...settings, ...identity.env, NODE_EXTRA_CA_CERTS: caFile };
@@ -164,6 +176,10 @@ async function start(
     vault: operations.vault,
     settings,
     host: () => host,
+    get apiUrl() {
+      return `${host.url}/api`;
+    },
+    token: (roles = ROLES, principalId = 'operator') => identity.issueFor({ principalId, roles }),
     restartHost: async () => {
       const port = Number(new URL(host.url).port);
       await host.kill();
