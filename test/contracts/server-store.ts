@@ -422,6 +422,18 @@ export function describeServerStore(start: StartStores): void {
       expect((await servers().history(kek, serverName(3))).map(({ sequence }) => sequence)).toEqual([1]);
     });
 
+    test('of one server is removed as a whole, and of no other; what is not there is no error', async () => {
+      const kek = newKek();
+      await rewrapTwice(kek, 3);
+      const [first, second, third] = (await readAll(kek)).map(({ value }) => value.serverId);
+      await servers().removeHistoryOf(kek, String(second));
+      await servers().removeHistoryOf(kek, String(second));
+      await servers().removeHistoryOf(newKek(), String(second));
+      expect(await servers().history(kek, String(second))).toEqual([]);
+      for (const id of [first, third]) expect(await servers().history(kek, String(id))).toHaveLength(2);
+      expect(await readAll(kek)).toHaveLength(3);
+    });
+
     test('a row that is gone already is no error; one under another ETag is a conflict (invariant I-10)', async () => {
       const kek = newKek();
       await rewrapTwice(kek, 2);

@@ -217,6 +217,32 @@ describe('what happens when the key is lost', () => {
     expect((await world.row('s002')).applied).toBe('revoked');
   });
 
+  test('drain: ends in time, without a sweep; one look is asked for, however often it is inspected', async () => {
+    const { world, apply, lose } = await begin(1, 'drain');
+    const session = world.server('s001').openSession('app');
+    await lose();
+    await apply();
+    world.clock.advance(RULES.inspection.revokedSeconds);
+    await apply();
+    expect(world.queue.waiting('server-access')).toHaveLength(1);
+    await world.queue.drainFor(300 - RULES.inspection.revokedSeconds - 1);
+    expect(session.isOpen()).toBe(true);
+    await world.queue.drainFor(1);
+    expect(session.isOpen()).toBe(false);
+    expect((await world.row('s001')).applied).toBe('revoked');
+  });
+
+  test('drain: a week is more than a message waits', async () => {
+    const { world, apply, lose } = await begin(0, 'drain');
+    await world.register(1, { keyLossPolicy: 'drain', drainSeconds: 604_800 });
+    await world.settle();
+    world.server('s001').openSession('app');
+    await lose();
+    await apply();
+    const [message] = world.queue.waiting('server-access');
+    expect(Number(message?.visibleAt) - Number(message?.insertedAt)).toBe(6 * 86_400_000);
+  });
+
   test('denyNew: new sessions are refused; the open ones stay, and are counted', async () => {
     const { world, apply, lose } = await begin(1, 'denyNew');
     const session = world.server('s001').openSession('app');

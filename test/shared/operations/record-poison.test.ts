@@ -69,3 +69,99 @@ describe('recordPoison', () => {
     expect([world.isOpen('s001'), world.isOpen('s002')]).toEqual([false, false]);
   });
 });
+
+describe('an order to one server', () => {
+  const lookAt = (attempt: number | null) => ({
+    queue: 'server-access' as const,
+    id: 'm1',
+    message: { kek: KEK, epoch: 1, from: 's001', to: 's001', attempt, cause: eventCause('e') },
+  });
+  const failing = (attempt: number) =>
+    ({
+      reason: 'ServerUnreachable',
+      message: 'refused',
+      since: new Date(0),
+      attempt,
+      nextAttemptAt: new Date('2031-01-01'),
+    }) as const;
+
+  test('is noted on its row together with the record', async () => {
+    const world = makeWorld();
+    await world.begin(1);
+    await world.app.recordPoison(lookAt(null));
+    expect((await world.row('s001')).failure).toMatchObject({
+      reason: 'AccessNotApplied',
+      message: 'a message about this server failed on its last attempt',
+      since: world.clock.now(),
+      attempt: 1,
+    });
+    expect(await world.audited('message.poisoned')).toHaveLength(1);
+  });
+
+  test('I-08: holds no range back: what passes by next acts, and the note goes', async () => {
+    const world = makeWorld();
+    const version = await world.begin(1);
+    world.vault.update(KEK, version, { enabled: false });
+    await world.app.reconcileKek({ kek: KEK, cause: { kind: 'probe' } }, null);
+    world.queue.clear();
+    await world.changeRow('s001', { desired: 'revoked', desiredReason: 'KeyDisabled', inspectedAt: null });
+    await world.app.recordPoison(lookAt(0));
+    await world.settle();
+    expect(world.isOpen('s001')).toBe(false);
+    expect(await world.row('s001')).toMatchObject({ applied: 'revoked', failure: null });
+  });
+
+  test('a chain of retries that broke off with it goes on from where it was, and says since when', async () => {
+    const world = makeWorld();
+    await world.begin(1);
+    await world.changeRow('s001', { failure: failing(3) });
+    await world.app.recordPoison(lookAt(3));
+    expect((await world.row('s001')).failure).toMatchObject({
+      reason: 'ServerUnreachable',
+      message: 'refused',
+      attempt: 3,
+      since: new Date(0),
+    });
+    await world.settle();
+    expect((await world.row('s001')).failure).toBeNull();
+  });
+
+  test.each([
+    ['whose chain of retries goes on without it', { failure: failing(3) }],
+    ['without access', { access: { kind: 'none' } }],
+    ['that was deleted', { tombstone: true }],
+    ['that is being moved in', { incoming: true }],
+  ] as const)('a server %s is left as it is, and it is recorded all the same', async (_, change) => {
+    const world = makeWorld();
+    await world.begin(1);
+    await world.changeRow('s001', change);
+    const before = await world.row('s001');
+    await world.app.recordPoison(lookAt(null));
+    expect(await world.row('s001')).toEqual(before);
+    expect(await world.audited('message.poisoned')).toHaveLength(1);
+  });
+
+  test('so it is with one that is gone, and with a row that does not parse', async () => {
+    const world = makeWorld();
+    await world.app.recordPoison(lookAt(null));
+    await world.begin(1);
+    world.stores.spoilServer(KEK, 's001');
+    await world.app.recordPoison(lookAt(null));
+    expect(await world.audited('message.poisoned')).toHaveLength(2);
+  });
+
+  test('a store that is out is told to the queue', async () => {
+    const world = makeWorld();
+    world.stores.failNext('servers.read', 'before');
+    await expect(world.app.recordPoison(lookAt(null))).rejects.toMatchObject({ code: 'StoreUnavailable' });
+  });
+
+  test('one of a rotation is recorded alone', async () => {
+    const world = makeWorld();
+    await world.begin(1);
+    const before = await world.row('s001');
+    await world.app.recordPoison({ ...lookAt(null), queue: 'rewrap-deks' });
+    expect(await world.row('s001')).toEqual(before);
+    expect(await world.audited('message.poisoned')).toMatchObject([{ reason: 'rewrap-deks' }]);
+  });
+});
