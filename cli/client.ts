@@ -16,6 +16,8 @@ export interface RequestOptions {
   readonly repeatable?: boolean;
   /** Some routes ask for no token. */
   readonly anonymous?: boolean;
+  /** Gives the request up; by itself only a deadline does. */
+  readonly signal?: AbortSignal;
 }
 
 export interface ApiAnswer {
@@ -40,13 +42,17 @@ export class ApiProblem extends CliError {
   readonly faults: readonly { readonly pointer: string; readonly message: string }[];
   /** What else it says: `dependents`, `checks`, `state`, … */
   readonly members: Readonly<Record<string, unknown>>;
+  /** What it was made from; null where nobody answered. */
+  readonly answer: ApiAnswer | null;
 
-  constructor({ type: _type, title: _title, status, code, detail, remedy, faults, ...members }: Problem) {
+  constructor(problem: Problem, answer: ApiAnswer | null = null) {
+    const { type: _type, title: _title, status, code, detail, remedy, faults, ...members } = problem;
     super(code, detail, { remedy, exitCode: toExitCode(status) });
     this.name = 'ApiProblem';
     this.status = status;
     this.faults = faults ?? [];
     this.members = members;
+    this.answer = answer;
   }
 }
 
@@ -89,7 +95,10 @@ export function makeApiClient({ url, token, io }: ApiClientDeps): ApiClient {
         headers,
         // A redirect would take the token elsewhere.
         redirect: 'manual',
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal: AbortSignal.any([
+          AbortSignal.timeout(TIMEOUT_MS),
+          ...(options.signal ? [options.signal] : []),
+        ]),
         ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
       });
     } catch (error) {
@@ -157,18 +166,19 @@ function waitFor(retryAfter: string | null, attempt: number, now: Date): number 
 
 async function toAnswer(response: Response, base: string): Promise<ApiAnswer> {
   const { status, headers } = response;
-  const body = await readJson(response, base);
-  if (response.ok) return { status, headers, etag: headers.get('etag'), body };
-  const problem = Problem.safeParse(body);
-  if (problem.success) throw new ApiProblem(problem.data);
-  throw new ApiProblem({
-    type: 'about:blank',
-    title: 'No problem of pg-cmk',
-    status,
-    code: 'AnswerNotUnderstood',
-    detail: `${base} answered ${status}, and not in the way of pg-cmk`,
-    remedy: 'Check the URL, and what is between you and the app.',
-  });
+  const answer = { status, headers, etag: headers.get('etag'), body: await readJson(response, base) };
+  if (response.ok) return answer;
+  throw new ApiProblem(
+    Problem.safeParse(answer.body).data ?? {
+      type: 'about:blank',
+      title: 'No problem of pg-cmk',
+      status,
+      code: 'AnswerNotUnderstood',
+      detail: `${base} answered ${status}, and not in the way of pg-cmk`,
+      remedy: 'Check the URL, and what is between you and the app.',
+    },
+    answer,
+  );
 }
 
 async function readJson(response: Response, base: string): Promise<unknown> {

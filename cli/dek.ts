@@ -58,7 +58,7 @@ async function runDek(context: CliContext, host: DekHost, options: DekOptions): 
     throw cliError('UsageWrong', 'a raw key is not written to a terminal', 'Pipe it, or use --out or hex.');
   }
   const api = context.api();
-  const ask = () => askDek(api, host, server);
+  const ask = (signal?: AbortSignal) => askDek(api, host, server, signal);
   const say = (line: string) => void io.stderr.write(`pg-cmk dek: ${server}: ${line}\n`);
 
   const stop = new AbortController();
@@ -70,9 +70,9 @@ async function runDek(context: CliContext, host: DekHost, options: DekOptions): 
     if (out === undefined) host.closeOutput();
     say(`held until ${lease.expiresOn}`);
     const onRenewed = async (renewed: Lease) => {
-      say(`renewed, held until ${renewed.expiresOn}`);
       // The lease is held whether or not its wrapping can be kept.
       await keepWrapped(renewed, options).catch((error: CliError) => say(error.message));
+      say(`renewed, held until ${renewed.expiresOn}`);
     };
     const end = await watchLease({ ask, host, say, onRenewed, stop: stop.signal }, lease);
     await finish(end, host, options, say);

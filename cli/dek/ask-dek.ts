@@ -41,11 +41,13 @@ export async function askDek(
   api: ApiClient,
   host: Pick<DekHost, 'monotonicMs'>,
   serverId: string,
+  signal?: AbortSignal,
 ): Promise<HeldDek> {
   const { publicKey, privateKey } = await generateKeyPair('ECDH-ES', { crv: 'X25519' });
   const beganAtMs = host.monotonicMs();
   const { body } = await api.request('POST', `/api/servers/${encodeURIComponent(serverId)}/dek`, {
     body: { publicKey: await exportJWK(publicKey) },
+    ...(signal === undefined ? {} : { signal }),
   });
   const parsed = ReleasedDek.safeParse(body);
   if (!parsed.success) {

@@ -8,7 +8,8 @@ import type { HeldDek, Lease } from './ask-dek.ts';
 import type { DekHost } from './host.ts';
 
 export interface WatchDeps {
-  readonly ask: () => Promise<HeldDek>;
+  /** Given up by the signal, when nobody waits for the answer any more. */
+  readonly ask: (signal: AbortSignal) => Promise<HeldDek>;
   readonly host: Pick<DekHost, 'monotonicMs' | 'sleep' | 'random'>;
   /** One line for people. */
   readonly say: (line: string) => void;
@@ -84,11 +85,10 @@ type Renewal =
 
 async function tryRenew(deps: WatchDeps, before: Lease, leftMs: number): Promise<Renewal> {
   const ended = new AbortController();
-  const late = deps.host
-    .sleep(leftMs, AbortSignal.any([deps.stop, ended.signal]))
-    .then((): Renewal => ({ kind: 'late' }));
+  const over = AbortSignal.any([deps.stop, ended.signal]);
+  const late = deps.host.sleep(leftMs, over).then((): Renewal => ({ kind: 'late' }));
   // Also an answer that nobody waits for any more is disposed of here.
-  const renewal = renew(deps, before).catch(
+  const renewal = renew(deps, before, over).catch(
     (error: unknown): Renewal => ({ kind: 'failed', error: toCliError(error) }),
   );
   try {
@@ -98,8 +98,8 @@ async function tryRenew(deps: WatchDeps, before: Lease, leftMs: number): Promise
   }
 }
 
-async function renew({ ask, onRenewed, stop }: WatchDeps, before: Lease): Promise<Renewal> {
-  const held = await ask();
+async function renew({ ask, onRenewed }: WatchDeps, before: Lease, over: AbortSignal): Promise<Renewal> {
+  const held = await ask(over);
   using _dek = held.dek;
   const { lease } = held;
   // A server's DEK is made once: another one can't be what its data is encrypted with.
@@ -113,7 +113,7 @@ async function renew({ ask, onRenewed, stop }: WatchDeps, before: Lease): Promis
       },
     );
   }
-  if (!stop.aborted) await onRenewed(lease);
+  if (!over.aborted) await onRenewed(lease);
   return { kind: 'renewed', lease };
 }
 

@@ -37,7 +37,9 @@ function begin(answer: (host: FakeHost, asked: number) => Promise<Lease> | Lease
     ...change,
   });
   const start = host.monotonicMs();
-  const ask = async (): Promise<HeldDek> => {
+  const signals: AbortSignal[] = [];
+  const ask = async (signal: AbortSignal): Promise<HeldDek> => {
+    signals.push(signal);
     times.push((host.monotonicMs() - start) / 1000);
     const given = await answer(host, times.length);
     const dek = new Dek(new Uint8Array(32).fill(1));
@@ -58,7 +60,7 @@ function begin(answer: (host: FakeHost, asked: number) => Promise<Lease> | Lease
   void watching.then((end) => {
     ended = end;
   });
-  return { host, said, renewed, deks, times, stop, lease, watching, ended: () => ended };
+  return { host, said, renewed, deks, times, signals, stop, lease, watching, ended: () => ended };
 }
 
 describe('watchLease', () => {
@@ -146,6 +148,15 @@ describe('watchLease', () => {
     expect(held.ended()).toMatchObject({ kind: 'lost', code: 'LeaseEnded' });
   });
 
+  test('an answer that nobody waits for any more is given up', async () => {
+    const held = begin(never);
+    await held.host.advance(SECONDS - 1);
+    expect(held.signals.map(({ aborted }) => aborted)).toEqual([false]);
+    await held.host.advance(1);
+    expect(held.signals.map(({ aborted }) => aborted)).toEqual([true]);
+    expect(held.ended()).toMatchObject({ code: 'LeaseEnded' });
+  });
+
   test('a renewal that comes after the end changes nothing, and leaves no DEK', async () => {
     let answer: (lease: Lease) => void = () => undefined;
     const held = begin(
@@ -158,6 +169,7 @@ describe('watchLease', () => {
     expect(held.ended()).toMatchObject({ code: 'LeaseEnded' });
     answer(held.lease());
     await flush();
+    expect(held.renewed).toEqual([]);
     expect(held.deks).toHaveLength(1);
     expect(() => held.deks[0]?.id).toThrow(TypeError);
   });
