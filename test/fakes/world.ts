@@ -31,6 +31,7 @@ import { makePlanRewrap } from '../../shared/operations/plan-rewrap.ts';
 import { makeProbeKeks } from '../../shared/operations/probe-keks.ts';
 import { makeReadAudit } from '../../shared/operations/read-audit.ts';
 import { makeReadImpact } from '../../shared/operations/read-impact.ts';
+import { makeListKeks, makeReadKek } from '../../shared/operations/read-keks.ts';
 import { makeReadProgress } from '../../shared/operations/read-progress.ts';
 import { makeReconcileKek } from '../../shared/operations/reconcile-kek.ts';
 import { makeRecordPoison } from '../../shared/operations/record-poison.ts';
@@ -233,6 +234,8 @@ export function makeWorld(options: WorldOptions = {}) {
       listServers: makeListServers({ keks, servers, index }),
       readServer: makeReadServer({ keks, servers, index }),
       readAudit: makeReadAudit({ keks, index, audit }),
+      listKeks: makeListKeks({ keks, exports, log }),
+      readKek: makeReadKek({ keks, exports, log }),
     };
   };
   const app = startInstance();
