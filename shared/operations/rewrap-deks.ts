@@ -1,7 +1,7 @@
 // Rewraps one range of servers under the KEK's target, and proves what is not proven yet (design 7).
 import type { Cause } from '../domain/audit.ts';
 import { decideRewrap, type RewrapWork } from '../domain/decide-server.ts';
-import { CmkError, describeError, type ErrorCode, isCmkError } from '../domain/errors.ts';
+import { type CmkError, describeError, isCmkError } from '../domain/errors.ts';
 import { findVersion, type KekSnapshot } from '../domain/kek.ts';
 import { type KekId, keyUrl } from '../domain/key-id.ts';
 import { BATCH_SERVERS, isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
@@ -18,6 +18,7 @@ import { mapBounded } from './bounded.ts';
 import type { FinishRotation } from './finish-rotation.ts';
 import { followRotation } from './follow-rotation.ts';
 import { onConflict } from './on-conflict.ts';
+import { isKeyFault, proveSample, proveWrapping } from './prove-wrappings.ts';
 import { type Outcome, toAudit, toWrite } from './rewrap-outcome.ts';
 import { toSnapshot } from './snapshot.ts';
 import type { TargetProofs } from './target-proofs.ts';
@@ -157,10 +158,6 @@ async function rewrapPage(
   return { moved: moved.length, failed };
 }
 
-/** Faults of the key or the vault, not of one server's wrapping. */
-const isKeyFault = (code: ErrorCode): boolean =>
-  code === 'VaultUnavailable' || code === 'VaultRefused' || code === 'RewrapProofFailed';
-
 async function endRange(deps: RewrapDeps, kek: KekId, cause: Cause, stop: unknown): Promise<void> {
   if (!isCmkError(stop, 'VaultRefused')) throw stop;
   // The vault refuses this key: the reconcile finds out what that means, and comes back if anything is left to do.
@@ -187,51 +184,11 @@ async function handleOne(
       dekId: dek.id,
       ciphertext: await deps.localWrap.wrap(publicKey, plaintext),
     };
-    if (prove) await proveWrapping(deps, kek, serverId, next);
+    if (prove) await proveWrapping(deps.vault, kek, serverId, next);
     return { kind: 'rewrapped', stored, wrapped: next, proven: prove };
   } finally {
     plaintext.fill(0);
   }
-}
-
-/** Unwraps a new wrapping remotely and compares what is in it. @throws CmkError RewrapProofFailed, VaultUnavailable, VaultRefused */
-async function proveWrapping(
-  deps: RewrapDeps,
-  kek: KekId,
-  serverId: string,
-  wrapped: WrappedDek,
-): Promise<void> {
-  try {
-    using _ = await unwrapDek(deps.vault, kek, serverId, wrapped);
-  } catch (error) {
-    if (isCmkError(error) && isKeyFault(error.code)) throw error;
-    const id = keyUrl(kek, wrapped.kekVersion);
-    throw new CmkError(
-      'RewrapProofFailed',
-      `a new wrapping of ${serverId} under ${id} did not unwrap to its DEK`,
-      {
-        remedy: 'Nothing was committed. Look at what the key version is; the rotation stays where it is.',
-        cause: error,
-      },
-    );
-  }
-}
-
-/**
- * Of every range, one new wrapping picked at random is unwrapped by the vault before anything is committed.
- *
- * Invariant I-03: no DEK is ever lost: a wrapping is replaced only by one made under a proven key version.
- */
-async function proveSample(
-  deps: RewrapDeps,
-  kek: KekId,
-  outcomes: readonly Outcome[],
-): Promise<readonly Outcome[]> {
-  const rewrapped = outcomes.filter((outcome) => outcome.kind === 'rewrapped');
-  const picked = rewrapped[rewrapped.length === 0 ? 0 : deps.random.integer(rewrapped.length)];
-  if (picked === undefined) return outcomes;
-  await proveWrapping(deps, kek, picked.stored.value.serverId, picked.wrapped);
-  return outcomes.map((outcome) => (outcome === picked ? { ...picked, proven: true } : outcome));
 }
 
 async function commitBatch(
