@@ -83,7 +83,7 @@ async function findUnmoved(deps: DeleteServerDeps, command: DeleteCommand): Prom
     try {
       return await findServer(deps, serverId);
     } catch (error) {
-      if (command.purge) await freeId(deps, serverId);
+      if (command.purge) await freeId(deps, serverId, null);
       throw error;
     }
   };

@@ -1,18 +1,18 @@
 // A drill: one server is revoked and restored for real, and both are measured. Its key isn't touched
-// (docs/decisions/0012-drills.md).
+// (docs/decisions/0012-drills-and-purges.md).
 import type { Cause } from '../domain/audit.ts';
 import { withHold } from '../domain/decide-server.ts';
+import { isCmkError } from '../domain/errors.ts';
 import type { Hold } from '../domain/kek.ts';
 import { type KekId, kekKey } from '../domain/key-id.ts';
 import { toLook } from '../domain/message.ts';
 import { REMEDIES, type Reason } from '../domain/reason.ts';
 import { isApplied, type ServerRow } from '../domain/server.ts';
 import type { OutboxStore } from '../ports/outbox-store.ts';
-import { toOutbox } from './access-record.ts';
 import { type ApplyAccessDeps, makeApplyServerAccess } from './apply-server-access.ts';
 import { assertDrillable, refuseDrill, requireDrillable, watchAccess } from './drill-checks.ts';
 import { findLiveServer, notFound } from './find-server.ts';
-import { makeHold, toHoldRecords } from './hold-server.ts';
+import { makeHold, toHoldOutbox } from './hold-record.ts';
 import { onConflict } from './on-conflict.ts';
 import { toRecord } from './registration-row.ts';
 import { requireKek } from './require-kek.ts';
@@ -123,8 +123,8 @@ async function revoke(deps: DrillDeps, drill: Drill): Promise<Obstacle | null> {
     await giveHold(deps, drill);
     return await reach(deps, drill, (row) => isRevoked(row, drill.hold));
   } catch (error) {
-    // As far as it can be done now; else the hold runs out.
-    await lift(deps, drill).catch(() => undefined);
+    // As far as it can be done now; else the hold runs out. Where it was refused, there is none, or another drill's.
+    if (!isCmkError(error, 'DrillRefused')) await lift(deps, drill).catch(() => undefined);
     throw error;
   }
 }
@@ -138,10 +138,8 @@ async function giveHold(deps: DrillDeps, { kek, serverId, hold, cause }: Drill):
     const now = deps.clock.now();
     requireDrillable(before, toSnapshot(await requireKek(deps.keks, kek)), now);
     const value = withHold(before, hold, now);
-    const about = { servers: [serverId], reason: hold.reason, cause, at: now };
-    const decided = toOutbox([{ before, after: value }], cause, now);
-    const audit = [...toHoldRecords(null, about, 'server'), ...(decided?.audit ?? [])];
-    await deps.servers.commit(kek, [{ value, etag, history: null }], { audit, events: [] });
+    const outbox = toHoldOutbox({ before, after: value }, cause, now);
+    await deps.servers.commit(kek, [{ value, etag, history: null }], outbox);
   });
 }
 
@@ -153,11 +151,10 @@ async function lift({ servers, clock }: DrillDeps, { kek, serverId, hold, cause 
   await onConflict(async () => {
     const stored = await servers.read(kek, serverId);
     if (stored === undefined || !isSame(stored.value.hold, hold)) return;
-    const about = { servers: [serverId], reason: null, cause, at: clock.now() };
-    const audit = toHoldRecords(hold, about, 'server');
-    const value = { ...stored.value, hold: null };
-    const outbox = audit.length === 0 ? null : { audit, events: [] };
-    await servers.commit(kek, [{ value, etag: stored.etag, history: null }], outbox);
+    const { value: before, etag } = stored;
+    const value = { ...before, hold: null };
+    const outbox = toHoldOutbox({ before, after: value }, cause, clock.now());
+    await servers.commit(kek, [{ value, etag, history: null }], outbox);
   });
 }
 

@@ -3,7 +3,7 @@ import type { KekId } from '../domain/key-id.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
-import { isAsked, makeHold, toHoldRecords } from './hold-server.ts';
+import { isAsked, makeHold, toHoldRecords } from './hold-record.ts';
 import { assertMatches } from './if-match.ts';
 import { onConflict } from './on-conflict.ts';
 import { requireKek } from './require-kek.ts';
@@ -39,7 +39,7 @@ export function makeHoldKek({ keks, queue, clock }: HoldKekDeps): HoldKek {
       assertMatches(etag, ifMatch);
       const now = clock.now();
       const hold = reason === null ? null : makeHold(reason, by, now);
-      const audit = toHoldRecords(value.hold, { servers: [], reason, cause, at: now }, 'kek');
+      const audit = toHoldRecords('kek', value.hold, hold, { servers: [], cause, at: now });
       await keks.commit(kek, {
         kek: { value: { ...value, hold, epoch: value.epoch + 1 }, etag },
         versions: [],

@@ -1,15 +1,13 @@
 // An operator's hold on one server: its access is revoked whatever its key says, and only an operator lifts it.
-import type { AuditRecord } from '../domain/audit.ts';
 import { withHold } from '../domain/decide-server.ts';
-import { type Hold, isHeld } from '../domain/kek.ts';
 import { toLook } from '../domain/message.ts';
 import type { ServerRow } from '../domain/server.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
-import { toOutbox } from './access-record.ts';
 import { type FindServerDeps, findLiveServer, isMoving } from './find-server.ts';
 import type { FinishMove } from './finish-move.ts';
+import { isAsked, makeHold, toHoldOutbox } from './hold-record.ts';
 import { assertMatches } from './if-match.ts';
 import { onConflict } from './on-conflict.ts';
 
@@ -50,11 +48,11 @@ export function makeHoldServer(deps: HoldServerDeps): HoldServer {
       if (isAsked(row.hold, reason, by)) return row;
       assertMatches(stored.etag, ifMatch);
       const value = reason === null ? { ...row, hold: null } : withHold(row, makeHold(reason, by, now), now);
-      const decided = toOutbox([{ before: row, after: value }], cause, now);
-      const about = { servers: [serverId], reason, cause, at: now };
-      const audit = [...toHoldRecords(row.hold, about, 'server'), ...(decided?.audit ?? [])];
-      const outbox = audit.length === 0 ? null : { audit, events: [] };
-      await servers.commit(row.kek, [{ value, etag: stored.etag, history: null }], outbox);
+      await servers.commit(
+        row.kek,
+        [{ value, etag: stored.etag, history: null }],
+        toHoldOutbox({ before: row, after: value }, cause, now),
+      );
       return value;
     });
     await queue.enqueueAccess([toLook(kek, serverId, cause)]);
@@ -71,37 +69,3 @@ async function findWritable(deps: HoldServerDeps, serverId: string): Promise<Sto
   if (again.value.incoming) throw isMoving(serverId);
   return again;
 }
-
-export const makeHold = (reason: string, by: string, since: Date): Hold => ({
-  by,
-  reason,
-  since,
-  until: null,
-});
-
-/** Whether nothing is left to change. A hold that ends by itself is not what an operator asked for. */
-export const isAsked = (hold: Hold | null, reason: string | null, by: string): boolean =>
-  reason === null ? hold === null : hold?.reason === reason && hold.by === by && hold.until === null;
-
-/** What is said of a hold that was set, or of one that was lifted; a hold that had run out already was none. */
-export function toHoldRecords(
-  before: Hold | null,
-  { at, cause, servers, reason }: Pick<AuditRecord, 'at' | 'cause' | 'servers' | 'reason'>,
-  of: 'server' | 'kek',
-): readonly AuditRecord[] {
-  const plain = { at, cause, servers, versionBefore: null, versionAfter: null };
-  if (reason !== null)
-    return [{ ...plain, action: `${of}.held`, reason, detail: { before: toDetail(before, at) } }];
-  if (!isHeld(before, at)) return [];
-  return [
-    {
-      ...plain,
-      action: `${of}.released`,
-      reason: before?.reason ?? null,
-      detail: { before: toDetail(before, at) },
-    },
-  ];
-}
-
-const toDetail = (hold: Hold | null, at: Date) =>
-  isHeld(hold, at) ? { by: hold?.by, reason: hold?.reason, since: hold?.since } : null;

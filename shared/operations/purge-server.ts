@@ -1,6 +1,6 @@
 // Giving a deleted server's DEK up for good. The order of the steps is what makes it repeatable: see makeDeleteServer.
 import { isCmkError } from '../domain/errors.ts';
-import { isSameKek } from '../domain/key-id.ts';
+import { isSameKek, type KekId } from '../domain/key-id.ts';
 import type { ServerRow } from '../domain/server.ts';
 import type { Escrow } from '../ports/escrow.ts';
 import type { Clock, Random } from '../ports/runtime.ts';
@@ -25,7 +25,7 @@ export interface PurgeDeps {
  * @throws CmkError StoreUnavailable, WriteConflict: the same again goes on with it
  */
 export async function purgeServer(deps: PurgeDeps, { serverId, kek }: ServerRow, by: string): Promise<void> {
-  const { servers, index, escrow, clock, random } = deps;
+  const { servers, escrow, clock, random } = deps;
   let announced = false;
   await onConflict(async () => {
     const stored = await servers.read(kek, serverId);
@@ -50,25 +50,33 @@ export async function purgeServer(deps: PurgeDeps, { serverId, kek }: ServerRow,
     }
     await servers.remove(kek, serverId, stored.etag);
   });
-  const owner = await index.find(serverId);
-  if (owner !== undefined && isSameKek(owner.value, kek)) await index.release(serverId, owner.etag);
+  await freeId(deps, serverId, kek);
 }
 
 /**
- * Frees the id of a server of which nothing else is left: a purge was cut short just before its end. An id that a
- * registration has claimed and not yet come further with looks the same; so it is claimed again if a row has turned
- * up meanwhile.
+ * Frees the id of a server of which nothing else is left, as at the end of a purge, or where one was cut short just
+ * before it. An id that a registration has claimed and not yet come further with looks the same; so it is claimed again
+ * if a row has turned up meanwhile.
+ * @param kek where the server was; null: wherever the index says
  * @throws CmkError StoreUnavailable, InvalidRow
  */
-export async function freeId({ servers, index, escrow }: PurgeDeps, serverId: string): Promise<void> {
-  const owner = await index.find(serverId);
-  // A purge takes the escrow first: where there is something in it, a registration was cut short, and may go on.
-  if (owner === undefined || (await escrow.list(serverId)).length > 0) return;
-  if ((await servers.read(owner.value, serverId)) !== undefined) return;
-  await index.release(serverId, owner.etag);
-  if ((await servers.read(owner.value, serverId)) === undefined) return;
+export async function freeId(
+  { servers, index, escrow }: PurgeDeps,
+  serverId: string,
+  kek: KekId | null,
+): Promise<void> {
+  const freed = await onConflict(async () => {
+    const owner = await index.find(serverId);
+    if (owner === undefined || (kek !== null && !isSameKek(owner.value, kek))) return null;
+    // A purge takes the escrow first: where there is something in it, a registration has come that far, and may go on.
+    if ((await escrow.list(serverId)).length > 0) return null;
+    if ((await servers.read(owner.value, serverId)) !== undefined) return null;
+    await index.release(serverId, owner.etag);
+    return owner.value;
+  });
+  if (freed === null || (await servers.read(freed, serverId)) === undefined) return;
   try {
-    await index.claim(serverId, owner.value);
+    await index.claim(serverId, freed);
   } catch (error) {
     if (!isCmkError(error, 'WriteConflict')) throw error;
   }
