@@ -43,7 +43,7 @@ describe('finishMove', () => {
     const before = await cut('before');
     await before.finish(kek);
     expect(await before.rows()).toMatchObject([{ moving: { to: NEW } }, { incoming: true }]);
-    before.world.clock.advance(300_000);
+    before.world.clock.advance(300);
     await before.finish(kek);
     expect(await before.rows()).toMatchObject([{ moving: null }, undefined]);
   });
@@ -59,7 +59,7 @@ describe('finishMove', () => {
 
   test('undone by two at a time', async () => {
     const { world, rows, finish } = await cut('before');
-    world.clock.advance(300_000);
+    world.clock.advance(300);
     await Promise.all([finish(KEK), finish(NEW)]);
     expect(await rows()).toMatchObject([{ moving: null }, undefined]);
     expect((await world.stores.index.find('s001'))?.value).toEqual(KEK);
@@ -67,7 +67,7 @@ describe('finishMove', () => {
 
   test('pointed at the very moment in which it was to be undone: it is finished', async () => {
     const { world, rows, finish } = await cut('before');
-    world.clock.advance(300_000);
+    world.clock.advance(300);
     const stop = world.stores.onBeforeCommit(async (operation) => {
       if (operation !== 'index.point') return;
       stop();
@@ -80,7 +80,7 @@ describe('finishMove', () => {
 
   test('a row that arrives, of which the index knows nothing, goes; one that was left elsewhere stays marked', async () => {
     const { world, rows, finish } = await cut('before');
-    world.clock.advance(300_000);
+    world.clock.advance(300);
     const owner = await world.stores.index.find('s001');
     await world.stores.index.point('s001', THIRD, owner?.etag ?? '');
     await finish(NEW);
@@ -91,7 +91,7 @@ describe('finishMove', () => {
   test('an arriving row alone, whose server is still where it was', async () => {
     const { world, rows, finish } = await cut('before');
     await world.changeRow('s001', { moving: null });
-    world.clock.advance(300_000);
+    world.clock.advance(300);
     await finish(NEW);
     expect(await rows()).toMatchObject([{ moving: null }, undefined]);
   });
