@@ -88,9 +88,9 @@ async function show(
 
 interface PolicyOptions {
   readonly canary?: readonly string[];
-  readonly wave?: number | null;
+  readonly wave?: number | 'all';
   readonly soak?: number;
-  readonly haltAfter?: number | null;
+  readonly haltAfter?: number | 'never';
   readonly pause?: boolean;
   readonly resume?: boolean;
   readonly expired?: 'revoke' | 'warn';
@@ -99,8 +99,11 @@ interface PolicyOptions {
   readonly dryRun?: boolean;
 }
 
-const wholeOr = (word: string, parse: (text: string) => number) => (text: string) =>
-  text === word ? null : parse(text);
+/** A number or a word; not null for the word, which commander takes for an option without a value. */
+const wholeOr =
+  <W extends string>(word: W, parse: (text: string) => number) =>
+  (text: string): number | W =>
+    text === word ? word : parse(text);
 
 function registerPolicy(keys: Command, context: CliContext): void {
   keys
@@ -133,9 +136,9 @@ function toPolicyBody(options: PolicyOptions): PolicyBody {
   const paused = options.pause === true ? true : options.resume === true ? false : undefined;
   const body = {
     canaryServers: options.canary,
-    waveServers: options.wave,
+    waveServers: options.wave === 'all' ? null : options.wave,
     waveSoakSeconds: options.soak,
-    haltAfterFailures: options.haltAfter,
+    haltAfterFailures: options.haltAfter === 'never' ? null : options.haltAfter,
     rewrapPaused: paused,
     expiredKeyPolicy: options.expired,
     transientBuffer: options.transient,
