@@ -105,6 +105,8 @@ export function makeReconcileKek(deps: ReconcileDeps): ReconcileKek {
     if (epoch === fannedOutEpoch && isAnswered(cause, insertedAt, observedFrom))
       return log.count('reconcile.collapsed', {});
 
+    // What was decided already (a hold, what a crash cut short) doesn't wait for a vault that may hang.
+    if (epoch !== fannedOutEpoch) await fanOut(kek, cause);
     const from = clock.now();
     const observation = await observe(snapshot);
     const decision = await record(kek, observation, from, cause);

@@ -83,6 +83,22 @@ describe('reconcileKek', () => {
     expect((await world.version(version)).provenAt).toEqual(world.clock.now());
   });
 
+  test('hands on what was decided already before it asks a vault that may hang', async () => {
+    const world = makeWorld();
+    await world.begin(2);
+    const { epoch } = await world.kek();
+    const hold = { by: 'anna', reason: 'incident', since: world.clock.now(), until: null };
+    await world.changeKek({ epoch: epoch + 1, hold });
+    const handedOn: number[] = [];
+    const before = world.queue.sent.length;
+    world.vault.hook = () => {
+      handedOn.push(world.queue.sent.slice(before).filter(({ queue }) => queue === 'server-access').length);
+      return null;
+    };
+    await world.app.reconcileKek({ kek: KEK, cause: { kind: 'operator', by: 'anna' } }, null);
+    expect(handedOn[0]).toBe(1);
+  });
+
   test('a version that was never proven is written only when it changes', async () => {
     const world = makeWorld();
     await world.begin(1);
