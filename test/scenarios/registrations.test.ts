@@ -4,6 +4,7 @@ import { until } from '../../local/demo/world.ts';
 import { spawnHost } from '../../local/host/spawn-host.ts';
 import type { EmulatedVault } from '../../local/key-vault/emulated-vault.ts';
 import { type Stack, startStack } from '../../local/stack/start-stack.ts';
+import { routes } from '../../shared/api/routes.ts';
 import type { ChainedRecord } from '../../shared/domain/audit.ts';
 import { type KekId, kekKey, keyUrl, parseKekId } from '../../shared/domain/key-id.ts';
 
@@ -99,7 +100,7 @@ describe('the app on the local host', () => {
     const names = Array.isArray(listed)
       ? listed.map((one: { readonly name: string }) => one.name).sort()
       : [];
-    expect(names).toEqual(FUNCTIONS);
+    expect(names).toEqual([...FUNCTIONS, ...Object.keys(routes)].sort());
   });
 
   test('a hint makes the app look: the disabled key is noticed without probe or sweep, and enabled again likewise', async () => {
