@@ -240,6 +240,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       keks,
       servers,
       index,
+      finishMove,
       outbox,
       vault,
       sealer: makeDekSealer(),

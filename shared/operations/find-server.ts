@@ -3,6 +3,7 @@ import { CmkError } from '../domain/errors.ts';
 import type { ServerRow } from '../domain/server.ts';
 import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
+import type { FinishMove } from './finish-move.ts';
 
 export interface FindServerDeps {
   readonly servers: ServerStore;
@@ -31,6 +32,22 @@ export async function findLiveServer(deps: FindServerDeps, serverId: string): Pr
   const stored = await findServer(deps, serverId);
   if (stored.value.tombstone) throw deleted(serverId);
   return stored;
+}
+
+/**
+ * As {@link findServer}; a move that was cut short with the row just arrived is finished first: what the row that is
+ * left says of holds and access isn't in the new one yet. @throws CmkError ServerMoving (retryable)
+ */
+export async function findArrived(
+  deps: FindServerDeps & { readonly finishMove: FinishMove },
+  serverId: string,
+): Promise<Stored<ServerRow>> {
+  const found = await findServer(deps, serverId);
+  if (!found.value.incoming) return found;
+  await deps.finishMove(found.value);
+  const again = await findServer(deps, serverId);
+  if (again.value.incoming) throw isMoving(serverId);
+  return again;
 }
 
 export const notFound = (serverId: string) =>

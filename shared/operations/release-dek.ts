@@ -13,7 +13,8 @@ import type { OutboxStore } from '../ports/outbox-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
-import { findServer } from './find-server.ts';
+import { findArrived } from './find-server.ts';
+import type { FinishMove } from './finish-move.ts';
 import { makeLimitPerKey } from './limit-per-key.ts';
 import { onConflict } from './on-conflict.ts';
 import { toSnapshot } from './snapshot.ts';
@@ -35,13 +36,14 @@ export interface ReleasedDek {
   readonly leaseExpiresOn: Date;
 }
 
-/** @throws CmkError ServerNotFound, ServerDeleted, PrincipalMismatch, DekRefused, DekRateLimited, InvalidPublicKey, VaultUnavailable, VaultRefused, WrappedDekMalformed, DekBindingMismatch, DekIdMismatch, InvalidRow, StoreUnavailable; WriteConflict where others changed the row all the while */
+/** @throws CmkError ServerNotFound, ServerDeleted, ServerMoving (retryable), PrincipalMismatch, DekRefused, DekRateLimited, InvalidPublicKey, VaultUnavailable, VaultRefused, WrappedDekMalformed, DekBindingMismatch, DekIdMismatch, InvalidRow, StoreUnavailable; WriteConflict where others changed the row all the while */
 export type ReleaseDek = (command: ReleaseCommand) => Promise<ReleasedDek>;
 
 export interface ReleaseDeps {
   readonly keks: KekStore;
   readonly servers: ServerStore;
   readonly index: ServerIndex;
+  readonly finishMove: FinishMove;
   readonly outbox: OutboxStore;
   readonly vault: KeyVault;
   readonly sealer: DekSealer;
@@ -80,7 +82,7 @@ export function makeReleaseDek(deps: ReleaseDeps): ReleaseDek {
   return async (command) => {
     let counted = false;
     return onConflict(async () => {
-      const stored = await findServer(deps, command.serverId);
+      const stored = await findArrived(deps, command.serverId);
       try {
         assertOwn(stored.value, command.principalId);
         // Only the server itself uses up its releases: nobody else can shut it out.

@@ -209,6 +209,7 @@ export function makeWorld(options: WorldOptions = {}) {
         keks,
         servers,
         index,
+        finishMove,
         outbox,
         vault,
         sealer: makeDekSealer(),

@@ -1,7 +1,8 @@
+import { exportJWK, generateKeyPair } from 'jose';
 import { describe, expect, test } from 'vitest';
 import { type KekId, keyUrl } from '../../../shared/domain/key-id.ts';
 import { answersHere } from '../../../shared/operations/answers-here.ts';
-import { KEK, makeWorld } from '../../fakes/world.ts';
+import { KEK, makeWorld, type World } from '../../fakes/world.ts';
 
 const NEW: KekId = { vault: 'beta.vault.azure.net', name: 'customer' };
 const THIRD: KekId = { vault: 'gamma.vault.azure.net', name: 'customer' };
@@ -133,6 +134,42 @@ describe('finishMove', () => {
     await world.settle();
     expect((await world.kek()).census?.notSettled).toBe(1);
     expect((await world.kek(NEW)).census?.notSettled).toBe(1);
+  });
+});
+
+describe('a DEK is asked for while the new row has only just arrived', () => {
+  const release = async (world: World) => {
+    const { publicKey } = await generateKeyPair('ECDH-ES', { extractable: true });
+    return world.app.releaseDek({
+      serverId: 's001',
+      principalId: 'p',
+      publicKey: await exportJWK(publicKey),
+    });
+  };
+
+  test('the move is finished first: a hold that only the old row knew of still counts', async () => {
+    const { world, rows } = await cut('after');
+    const hold = { by: 'bert', reason: 'breach', since: world.clock.now(), until: null };
+    await world.changeRow('s001', {
+      principalId: 'p',
+      hold,
+      desired: 'revoked',
+      desiredReason: 'OperatorHold',
+    });
+    await expect(release(world)).rejects.toMatchObject({ code: 'DekRefused' });
+    expect(await rows()).toMatchObject([undefined, { incoming: false, hold }]);
+  });
+
+  test('it is given once the move is finished', async () => {
+    const { world } = await cut('after');
+    await world.changeRow('s001', { principalId: 'p' });
+    expect((await release(world)).kek).toEqual(NEW);
+  });
+
+  test('and refused, for now, where it can not be finished', async () => {
+    const { world } = await cut('after');
+    world.stores.spoilServer(KEK, 's001');
+    await expect(release(world)).rejects.toMatchObject({ code: 'ServerMoving', retryable: true });
   });
 });
 

@@ -34,6 +34,7 @@ const open = async (jwe: string) => compactDecrypt(jwe, (await keys).privateKey)
 const releaseOver = (world: World, change: Partial<ReleaseDeps>) =>
   makeReleaseDek({
     ...world.stores,
+    finishMove: world.app.finishMove,
     vault: world.vault,
     sealer: makeDekSealer(),
     clock: world.clock,
@@ -388,13 +389,13 @@ describe('a server that moves', () => {
     return { ...begun, wrapped, flip };
   }
 
-  test('is answered by the row that the index points to, outgoing or incoming', async () => {
+  test('is answered by the row that the index points to, once its move is finished', async () => {
     const { world, release, wrapped, flip } = await moving();
     expect(await release()).toMatchObject({ kek: KEK });
     await flip();
     expect(await release()).toMatchObject({ kek: OTHER_KEK, wrapped });
     expect(await world.row('s001', OTHER_KEK)).toMatchObject({
-      incoming: true,
+      incoming: false,
       provenAt: world.clock.now(),
     });
     expect(await world.audited('dek.released', OTHER_KEK)).toHaveLength(1);
