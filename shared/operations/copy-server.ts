@@ -85,6 +85,8 @@ function assertPossible({ sourceId, serverId, kind, keyId, access }: CopyCommand
 async function tryCopy(deps: CopyServerDeps, command: CopyCommand): Promise<boolean> {
   const { serverId, sourceId, access, by } = command;
   const { value: source } = await findLiveServer(deps, sourceId);
+  // What the row that is left says of a hold isn't in the new one yet.
+  if (source.incoming) throw isMoving(sourceId);
   const { kek, pin } = placeOf(source, command);
   const found = await lookFor(deps, command, source, kek);
   if (found === 'there') return false;

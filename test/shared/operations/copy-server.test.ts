@@ -348,6 +348,19 @@ describe('side by side', () => {
     expect((await world.stores.index.find('c001'))?.value).toEqual(OTHER);
   });
 
+  test('nothing is copied from a row that has only just arrived: a hold may not be in it yet', async () => {
+    const { world, copy } = await begin();
+    const hold = { by: 'bert', reason: 'breach', since: world.clock.now(), until: null };
+    world.stores.failNext('index.point', 'after');
+    const move = () =>
+      world.app.moveServer({ serverId: 's001', keyId: keyUrl(OTHER), by: 'bert', ifMatch: null });
+    await expect(move()).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    await world.changeRow('s001', { hold });
+    await expect(copy()).rejects.toMatchObject({ code: 'ServerMoving', retryable: true });
+    await move();
+    expect((await copy()).stored.value).toMatchObject({ kek: OTHER, hold });
+  });
+
   test('no replica is begun while its primary moves', async () => {
     const { world, copy } = await begin();
     world.stores.failNext('index.point', 'before');
