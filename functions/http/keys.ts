@@ -1,5 +1,7 @@
 // Keys: listing, reading, their policy, and holds on them (design 9).
 
+import type { PolicyBody } from '../../shared/api/keys.ts';
+import type { KekPolicy } from '../../shared/domain/kek.ts';
 import { type KekId, parseKekId } from '../../shared/domain/key-id.ts';
 import type { ChangePolicy } from '../../shared/operations/change-policy.ts';
 import type { HoldKek } from '../../shared/operations/hold-kek.ts';
@@ -67,6 +69,8 @@ export function makeKeyHandlers(
   };
 }
 
-/** Without what isn't named. */
-const toChange = <T extends object>(body: T): { readonly [K in keyof T]?: Exclude<T[K], undefined> } =>
-  JSON.parse(JSON.stringify(body));
+/** Without what isn't named: `undefined` would be a change too. */
+function toChange(body: PolicyBody): Partial<KekPolicy> {
+  const named = Object.entries(body).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(named);
+}
