@@ -55,4 +55,5 @@ async function drill(
   });
 }
 
-const toSeconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;
+const toSeconds = (milliseconds: number): string =>
+  milliseconds < 1000 ? `${milliseconds} ms` : `${(milliseconds / 1000).toFixed(1)} s`;

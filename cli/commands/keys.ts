@@ -1,16 +1,17 @@
 // pg-cmk keys: what is known of each, its policy, its hold, and the app's own public keys.
-import { type Command, Option } from 'commander';
-import { KeyDetail, KeyPage, type PolicyBody, SigningKeys } from '../../shared/api/keys.ts';
+import type { Command } from 'commander';
+import { KeyPage, SigningKeys } from '../../shared/api/keys.ts';
 import { parseAnswer, readAll } from '../answers.ts';
-import { keyPath, list, parseKey, whole } from '../arguments.ts';
+import { keyPath, parseKey, whole } from '../arguments.ts';
 import { cliError } from '../cli-error.ts';
-import type { ApiClient } from '../client.ts';
 import { confirm } from '../confirm.ts';
 import type { CliContext } from '../context.ts';
 import { count, note, print } from '../print.ts';
 import { writeText } from '../text-file.ts';
 import { printImpact } from './impact.ts';
-import { showKey, showKeys, toPolicy } from './key-view.ts';
+import { showKey, showKeys } from './key-view.ts';
+import { registerPolicy } from './policy.ts';
+import { readKey } from './read-key.ts';
 
 type KeyArgument = ReturnType<typeof parseKey>;
 
@@ -72,11 +73,6 @@ async function listKeys(
   note(context, `${count(items.length, 'key')}${more ? '; there are more' : ''}`);
 }
 
-export async function readKey(api: ApiClient, key: KeyArgument, counted = false): Promise<KeyDetail> {
-  const query = counted ? { count: 'now' } : {};
-  return parseAnswer(KeyDetail, await api.request('GET', keyPath(key), { query }));
-}
-
 async function show(
   context: CliContext,
   key: KeyArgument,
@@ -84,87 +80,6 @@ async function show(
 ): Promise<void> {
   const found = await readKey(context.api(), key, options.count === true);
   print(context, found, (view) => showKey(view, found));
-}
-
-interface PolicyOptions {
-  readonly canary?: readonly string[];
-  readonly wave?: number | 'all';
-  readonly soak?: number;
-  readonly haltAfter?: number | 'never';
-  readonly pause?: boolean;
-  readonly resume?: boolean;
-  readonly expired?: 'revoke' | 'warn';
-  readonly transient?: 'alert' | 'revoke';
-  readonly verification?: 'sample' | 'every';
-  readonly dryRun?: boolean;
-}
-
-/** A number or a word; not null for the word, which commander takes for an option without a value. */
-const wholeOr =
-  <W extends string>(word: W, parse: (text: string) => number) =>
-  (text: string): number | W =>
-    text === word ? word : parse(text);
-
-function registerPolicy(keys: Command, context: CliContext): void {
-  keys
-    .command('policy')
-    .description('show the policy of a key, or set what is given')
-    .argument('<key>', 'its URL, or vault-host/name', parseKey)
-    .option('--canary <servers>', 'rewrapped first, separated by commas; "" for none', list)
-    .option('--wave <n>', 'servers of a wave, or `all`', wholeOr('all', whole(1, 1_000_000)))
-    .option('--soak <seconds>', 'time between two waves', whole(0, 604_800))
-    .option(
-      '--halt-after <n>',
-      'a rotation halts after more failures, or `never`',
-      wholeOr('never', whole(0, 1_000_000)),
-    )
-    .option('--pause', 'rewrap nothing for now')
-    .addOption(new Option('--resume', 'go on').conflicts('pause'))
-    .addOption(new Option('--expired <what>', 'when a version expires').choices(['revoke', 'warn']))
-    .addOption(
-      new Option('--transient <what>', 'when the vault is out of reach for long').choices([
-        'alert',
-        'revoke',
-      ]),
-    )
-    .addOption(new Option('--verification <what>', 'of new wrappings').choices(['sample', 'every']))
-    .option('--dry-run', 'show before and after, and change nothing')
-    .action((key: KeyArgument, options: PolicyOptions) => setPolicy(context, key, options));
-}
-
-function toPolicyBody(options: PolicyOptions): PolicyBody {
-  const paused = options.pause === true ? true : options.resume === true ? false : undefined;
-  const body = {
-    canaryServers: options.canary,
-    waveServers: options.wave === 'all' ? null : options.wave,
-    waveSoakSeconds: options.soak,
-    haltAfterFailures: options.haltAfter === 'never' ? null : options.haltAfter,
-    rewrapPaused: paused,
-    expiredKeyPolicy: options.expired,
-    transientBuffer: options.transient,
-    rewrapVerification: options.verification,
-  };
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
-}
-
-async function setPolicy(context: CliContext, key: KeyArgument, options: PolicyOptions): Promise<void> {
-  const api = context.api();
-  const body = toPolicyBody(options);
-  const isQuestion = Object.keys(body).length === 0;
-  if (isQuestion || options.dryRun === true) {
-    const { policy } = await readKey(api, key);
-    const after = Object.assign({}, policy, body);
-    print(context, isQuestion ? policy : { dryRun: true, before: policy, after }, ({ line }) => {
-      line(toPolicy(policy));
-      if (isQuestion) return;
-      line(`would become: ${toPolicy(after)}`);
-      line('Nothing was changed.');
-    });
-    return;
-  }
-  const answer = await api.request('PATCH', keyPath(key), { body });
-  const { policy } = parseAnswer(KeyDetail.pick({ policy: true }), answer);
-  print(context, policy, ({ line }) => line(toPolicy(policy)));
 }
 
 async function revoke(

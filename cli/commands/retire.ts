@@ -10,7 +10,7 @@ import type { CliContext } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { count, instant, print } from '../print.ts';
 import { writeText } from '../text-file.ts';
-import { readKey } from './keys.ts';
+import { readKey } from './read-key.ts';
 
 type KeyArgument = ReturnType<typeof parseKey>;
 

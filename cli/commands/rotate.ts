@@ -8,7 +8,7 @@ import { EXIT } from '../exit-codes.ts';
 import { count, note, print, type View } from '../print.ts';
 import { makeProgressBar } from '../progress-bar.ts';
 import { paintRotation, showProgress } from './key-view.ts';
-import { readKey } from './keys.ts';
+import { readKey } from './read-key.ts';
 
 type KeyArgument = ReturnType<typeof parseKey>;
 
