@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type ApiClient, ApiProblem, makeApiClient } from '../../cli/client.ts';
 import { makeTokenSource } from '../../cli/token.ts';
-import { type Answer, problem, startFakeApi } from './fake-api.ts';
+import { type Answer, problem, type Routes, startFakeApi } from './fake-api.ts';
 import { NOW } from './run.ts';
+
+const startApi = (routes: Routes) => startFakeApi(routes, { strict: false });
 
 const inOrder = (...answers: readonly Answer[]) => {
   let asked = 0;
@@ -27,7 +29,7 @@ const ok = { body: { fine: true } };
 
 describe('a request', () => {
   test('bears the token, and gives back status, ETag and body', async () => {
-    await using api = await startFakeApi({
+    await using api = await startApi({
       'PUT /base/api/x': { status: 201, headers: { etag: '"e1"' }, body: { a: 1 } },
     });
     const client = makeClient(`${api.url}/base/api/`);
@@ -45,13 +47,13 @@ describe('a request', () => {
   });
 
   test('bears no token where none is asked for', async () => {
-    await using api = await startFakeApi({ 'GET /api/health': ok });
+    await using api = await startApi({ 'GET /api/health': ok });
     await makeClient(api.url).request('GET', '/api/health', { anonymous: true });
     expect(api.seen[0]?.headers.authorization).toBeUndefined();
   });
 
   test('that is refused says so by code, remedy, faults and what else the problem holds', async () => {
-    await using api = await startFakeApi({
+    await using api = await startApi({
       'GET /api/x': problem(422, 'InvalidRequest', {
         faults: [{ pointer: '/keyId', message: 'is missing' }],
         state: 'Revoking',
@@ -79,7 +81,7 @@ describe('a request', () => {
     ['a page that is none of ours', { text: '<html>' }, { code: 'AnswerNotUnderstood', exitCode: 1 }],
     ['a fault inside', problem(500, 'Internal'), { code: 'Internal', exitCode: 1 }],
   ])('answered by %s is an error', async (_name, answer, expected) => {
-    await using api = await startFakeApi({ 'GET /api/x': answer });
+    await using api = await startApi({ 'GET /api/x': answer });
     expect(await caught(makeClient(api.url).request('GET', '/api/x'))).toMatchObject(expected);
     expect(api.seen).toHaveLength(1);
   });
@@ -87,7 +89,7 @@ describe('a request', () => {
 
 describe('repeats', () => {
   test('wait as long as Retry-After says, and double without it', async () => {
-    await using api = await startFakeApi({
+    await using api = await startApi({
       'GET /api/x': inOrder(
         { ...problem(429, 'DekRateLimited'), headers: { 'retry-after': '7' } },
         problem(503, 'StoreUnavailable'),
@@ -101,7 +103,7 @@ describe('repeats', () => {
   });
 
   test('end after four tries, as not available', async () => {
-    await using api = await startFakeApi({ 'GET /api/x': problem(503, 'VaultUnavailable') });
+    await using api = await startApi({ 'GET /api/x': problem(503, 'VaultUnavailable') });
     const error = await caught(makeClient(api.url).request('GET', '/api/x'));
     expect(error).toMatchObject({ code: 'VaultUnavailable', exitCode: 4 });
     expect(api.seen).toHaveLength(4);
@@ -111,14 +113,14 @@ describe('repeats', () => {
     ['a drill', undefined, 1],
     ['an order that may be given twice', true, 4],
   ])('of a POST: %s', async (_name, repeatable, times) => {
-    await using api = await startFakeApi({ 'POST /api/x': problem(503, 'StoreUnavailable') });
+    await using api = await startApi({ 'POST /api/x': problem(503, 'StoreUnavailable') });
     const options = repeatable === undefined ? {} : { repeatable };
     await caught(makeClient(api.url).request('POST', '/api/x', options));
     expect(api.seen).toHaveLength(times);
   });
 
   test('never wait longer than half a minute', async () => {
-    await using api = await startFakeApi({
+    await using api = await startApi({
       'GET /api/x': inOrder({ status: 429, headers: { 'retry-after': '86400' } }, ok),
     });
     const waits: number[] = [];
@@ -127,7 +129,7 @@ describe('repeats', () => {
   });
 
   test('follow a connection that broke', async () => {
-    await using api = await startFakeApi({ 'GET /api/x': ok });
+    await using api = await startApi({ 'GET /api/x': ok });
     let calls = 0;
     const flaky: typeof fetch = (...input) => {
       calls += 1;

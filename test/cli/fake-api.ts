@@ -1,7 +1,10 @@
-// A function app that answers as a test says: the answers' types are those of the API.
+// A function app that answers as a test says. What it is asked must be what the API's own table of routes takes, and a
+// good answer is checked by the command itself: a test whose command line asks for something else fails when the app goes.
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Problem } from '../../shared/api/common.ts';
+import type { Route } from '../../shared/api/route.ts';
+import { routes as table } from '../../shared/api/routes.ts';
 
 export interface Seen {
   readonly method: string;
@@ -47,8 +50,31 @@ export const problem = (
   },
 });
 
-export async function startFakeApi(routes: Routes): Promise<FakeApi> {
+const known: readonly Route[] = Object.values(table);
+
+const toPattern = ({ path }: Route): RegExp => new RegExp(`^/api/${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`);
+
+/** What the real app would refuse of a request. */
+function findFaults(one: Seen): readonly string[] {
+  const name = `${one.method} ${one.path}`;
+  const route = known.find((each) => each.method === one.method && toPattern(each).test(one.path));
+  if (route === undefined) return [`${name}: no such route`];
+  const strangers = Object.keys(one.query).filter((key) => !(key in route.query.shape));
+  const query = route.query.safeParse(one.query);
+  const body = route.body?.safeParse(one.body);
+  return [
+    ...strangers.map((key) => `${name}: no such parameter: ${key}`),
+    ...(query.success ? [] : [`${name}: query: ${query.error.message}`]),
+    ...(body === undefined || body.success ? [] : [`${name}: body: ${body.error.message}`]),
+    ...(route.body === null && one.body !== undefined ? [`${name}: takes no body`] : []),
+    ...(one.headers['if-match'] !== undefined && !route.tagged ? [`${name}: takes no If-Match`] : []),
+  ];
+}
+
+/** @param strict off for tests of the client itself, which ask for anything */
+export async function startFakeApi(routes: Routes, { strict = true } = {}): Promise<FakeApi> {
   const seen: Seen[] = [];
+  const faults: string[] = [];
   const server = createServer(async (request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost');
     const text = (await request.toArray()).join('');
@@ -60,6 +86,7 @@ export async function startFakeApi(routes: Routes): Promise<FakeApi> {
       headers: request.headers,
     };
     seen.push(one);
+    if (strict) faults.push(...findFaults(one));
     const route = routes[`${one.method} ${one.path}`] ?? problem(404, 'NoSuchRoute');
     const answer = typeof route === 'function' ? route(one) : route;
     response.writeHead(answer.status ?? 200, { 'content-type': 'application/json', ...answer.headers });
@@ -74,6 +101,7 @@ export async function startFakeApi(routes: Routes): Promise<FakeApi> {
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      if (faults.length > 0) throw new Error(faults.join('\n'));
     },
   };
 }
