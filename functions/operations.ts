@@ -226,7 +226,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       rules: { sweepSeconds, unsettledSeconds: inspectRevokedSeconds },
     }),
     deliverOutbox: makeDeliverOutbox({ keks, outbox, audit, publisher, log }),
-    holdServer: makeHoldServer({ servers, index, queue, finishMove, clock }),
+    holdServer: makeHoldServer({ keks, servers, index, queue, finishMove, clock }),
     holdKek: makeHoldKek({ keks, queue, clock }),
     revalidateServer: makeRevalidateServer({ keks, servers, index, reconcileKek, lookNow, log }),
     deleteServer: makeDeleteServer({ keks, servers, index, escrow, access, finishMove, clock, random }),

@@ -2,6 +2,7 @@
 
 import type { PolicyBody } from '../../shared/api/keys.ts';
 import type { KekPolicy } from '../../shared/domain/kek.ts';
+import { kekTag } from '../../shared/domain/kek.ts';
 import { type KekId, parseKekId } from '../../shared/domain/key-id.ts';
 import type { ChangePolicy } from '../../shared/operations/change-policy.ts';
 import type { HoldKek } from '../../shared/operations/hold-kek.ts';
@@ -27,7 +28,7 @@ export function makeKeyHandlers(
   const { cursors } = ports;
   const answerWith = async (kek: KekId) => {
     const listed = await ports.readKek(kek);
-    return { status: 200, body: toKey(listed), etag: listed.stored.kek.etag } as const;
+    return { status: 200, body: toKey(listed), etag: kekTag(listed.stored.kek.value) } as const;
   };
   return {
     listKeys: async ({ query }) => {
@@ -38,7 +39,7 @@ export function makeKeyHandlers(
         limit: query.limit,
       });
       const cursor = next === null ? null : cursors.seal(scope, next);
-      return { status: 200, body: { keys: keks.map(toKey), cursor } };
+      return { status: 200, body: { keys: keks.map((one) => toKey(one)), cursor } };
     },
 
     readKey: async ({ params, query }) => {
@@ -46,7 +47,8 @@ export function makeKeyHandlers(
       const listed = await ports.readKek(kek);
       const counted = query.count === 'now' ? await ports.readProgress(kek) : undefined;
       const progress = counted === undefined ? null : toProgress(counted);
-      return { status: 200, body: { ...toKey(listed), progress }, etag: listed.stored.kek.etag };
+      const etag = kekTag(listed.stored.kek.value);
+      return { status: 200, body: { ...toKey(listed, counted), progress }, etag };
     },
 
     changePolicy: async ({ params, body, caller, ifMatch }) => {

@@ -8,8 +8,10 @@ import type { ListedKek } from '../../shared/operations/read-keks.ts';
 import type { KekProgress } from '../../shared/operations/read-progress.ts';
 import { toHold, toInstant } from './to-server.ts';
 
-export function toKey({ stored, newestExport }: ListedKek): Key {
-  const { kek, epoch, fannedOutEpoch, target, policy, hold, rotation, census, lastHintAt } = stored.kek.value;
+/** @param counted the census of this moment, in place of the one on record */
+export function toKey({ stored, newestExport }: ListedKek, counted?: KekProgress): Key {
+  const { kek, epoch, fannedOutEpoch, target, policy, hold, rotation, lastHintAt } = stored.kek.value;
+  const census: Pick<Census, 'countedAt' | 'versions'> | null = counted ?? stored.kek.value.census;
   const counts = Object.values(census?.versions ?? {});
   return {
     keyId: keyUrl(kek),
@@ -24,7 +26,7 @@ export function toKey({ stored, newestExport }: ListedKek): Key {
     versions: stored.versions.map(({ value }) => toVersion(kek, value, census)),
     countedAt: toInstant(census?.countedAt ?? null),
     servers: census === null ? null : counts.reduce((sum, { servers }) => sum + servers, 0),
-    notSettled: census?.notSettled ?? null,
+    notSettled: stored.kek.value.census?.notSettled ?? null,
     lastEventAt: toInstant(lastHintAt),
     newestExport:
       newestExport === null
@@ -40,7 +42,11 @@ const toPolicy = (policy: KekPolicy): Key['policy'] => ({
 
 const NOTHING = { servers: 0, tombstones: 0, copies: 0, unproven: 0, unprovenSuccessors: 0 };
 
-const toVersion = (kek: KekId, state: VersionState, census: Census | null): Key['versions'][number] => ({
+const toVersion = (
+  kek: KekId,
+  state: VersionState,
+  census: Pick<Census, 'versions'> | null,
+): Key['versions'][number] => ({
   version: state.version,
   keyId: keyUrl(kek, state.version),
   status: state.status,

@@ -187,8 +187,10 @@ export const RewrapPlan = z
     keyId: KeyUrl,
     target: KeyVersion.nullable(),
     newest: KeyVersion.nullable(),
-    /** Why the newest version is not the target; null: it is. */
-    blocked: z.string().nullable(),
+    blocked: z.string().nullable().meta({
+      description:
+        'Why nothing moves yet: what is against the newest version, or `RewrapPaused`, when the plan is for after the pause.',
+    }),
     toRewrap: z.int(),
     upToDate: z.int(),
     cannotMove: z.array(z.object({ reason: z.string(), servers: z.int(), examples: z.array(ServerId) })),

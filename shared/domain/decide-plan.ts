@@ -15,7 +15,7 @@ interface Versions {
 }
 
 export interface PlannedTarget {
-  /** With the newest version as its target, where that can be one, and its rotation free of waves and halts. */
+  /** With the newest version as its target, where that can be one, and its rotation free of pauses, waves and halts. */
   readonly snapshot: KekSnapshot;
   readonly newest: string | null;
   /** Why the newest version can't be the target; null: it is, or would be. */
@@ -28,7 +28,8 @@ export function planTarget(
   described: VaultAnswer<Versions>,
   now: Date,
 ): PlannedTarget {
-  const kek = { ...snapshot.kek, rotation: { state: 'idle' } } as const;
+  const policy = { ...snapshot.kek.policy, rewrapPaused: false };
+  const kek = { ...snapshot.kek, policy, rotation: { state: 'idle' } } as const;
   if (!described.ok) {
     const blocked = classifyFault(described.fault, { deleted: 'unsaid', seenDeleted: false }).reason;
     return { snapshot: { ...snapshot, kek }, newest: null, blocked };

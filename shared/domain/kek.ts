@@ -1,4 +1,5 @@
 // What the `keks` table remembers of a KEK.
+import { createHash } from 'node:crypto';
 import type { KekId } from './key-id.ts';
 import type { VersionState } from './key-status.ts';
 import type { KeyReason } from './reason.ts';
@@ -110,6 +111,18 @@ export interface KekState {
 export interface KekSnapshot {
   readonly kek: KekState;
   readonly versions: readonly VersionState[];
+}
+
+/**
+ * Names what an operator may change of a KEK, the policy and the hold: the app's own looking and counting, which writes
+ * the row all the time, leaves it as it is.
+ */
+export function kekTag({ policy, hold }: KekState): string {
+  const sorted = Object.entries(policy).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const told = hold === null ? null : [hold.by, hold.reason, hold.since, hold.until];
+  return createHash('sha256')
+    .update(JSON.stringify([sorted, told]))
+    .digest('base64url');
 }
 
 /** A KEK that was never reconciled. */

@@ -1,6 +1,6 @@
 // What the customer chooses for a KEK.
 import { withPolicy } from '../domain/decide-wave.ts';
-import type { KekPolicy } from '../domain/kek.ts';
+import { type KekPolicy, kekTag } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
 import type { Clock } from '../ports/runtime.ts';
@@ -13,6 +13,7 @@ export interface PolicyCommand {
   readonly kek: KekId;
   readonly change: Partial<KekPolicy>;
   readonly by: string;
+  /** The tag that the KEK must have (`kekTag`); null: any. */
   readonly ifMatch: string | null;
 }
 
@@ -31,7 +32,7 @@ export function makeChangePolicy({ keks, queue, clock }: ChangePolicyDeps): Chan
     const cause = { kind: 'operator', by } as const;
     await onConflict(async () => {
       const stored = await requireKek(keks, kek);
-      assertMatches(stored.kek.etag, ifMatch);
+      assertMatches(kekTag(stored.kek.value), ifMatch);
       const { policy } = stored.kek.value;
       const before = pickChanged(policy, change);
       const after = pickChanged(change, policy);

@@ -1,5 +1,6 @@
 // From a KEK to its servers: one pass over the rows that counts them and enqueues the ranges with work in them.
 import type { Cause } from '../domain/audit.ts';
+import { makeVersionCounts } from '../domain/count-versions.ts';
 import {
   decideAccess,
   decideAccessWork,
@@ -9,7 +10,7 @@ import {
   withDecision,
 } from '../domain/decide-server.ts';
 import { countServer, NO_SERVERS, type Place, type RotationCount } from '../domain/decide-wave.ts';
-import type { Census, KekSnapshot, VersionCount } from '../domain/kek.ts';
+import type { Census, KekSnapshot } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
 import { isRotationCount, RANGE_SERVERS, type RangeMessage, ROTATION_COUNT } from '../domain/message.ts';
 import { isApplied, type ServerRow } from '../domain/server.ts';
@@ -124,31 +125,18 @@ function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutD
 type Count = ReturnType<typeof makeCount>;
 
 function makeCount(snapshot: KekSnapshot, countedAt: Date) {
-  const versions = new Map<string, { -readonly [name in keyof VersionCount]: number }>();
-  const entryOf = (version: string) => {
-    const found = versions.get(version);
-    if (found !== undefined) return found;
-    const entry = { servers: 0, tombstones: 0, copies: 0, unproven: 0, unprovenSuccessors: 0 };
-    versions.set(version, entry);
-    return entry;
-  };
+  const counts = makeVersionCounts();
   let notSettled = 0;
   let behind = 0;
   let rotation: RotationCount = NO_SERVERS;
   return {
     add: (row: ServerRow, work: Work) => {
-      const entry = entryOf(row.wrapped.kekVersion);
-      entry.servers += 1;
-      if (row.tombstone) entry.tombstones += 1;
-      if (row.copyOf !== null) entry.copies += 1;
-      if (row.provenAt === null) entry.unproven += 1;
-      if (row.provenAt === null && row.replacedVersion !== null)
-        entryOf(row.replacedVersion).unprovenSuccessors += 1;
+      counts.add(row);
       if (work.unsettled) notSettled += 1;
       if (work.place === 'behind' || work.place === 'stuck') behind += 1;
       rotation = countServer(rotation, row, work.place, snapshot.kek);
     },
-    census: (): Census => ({ countedAt, versions: Object.fromEntries(versions), notSettled }),
+    census: (): Census => ({ countedAt, versions: counts.versions(), notSettled }),
     isRotated: () => behind === 0,
     rotation: () => rotation,
   };

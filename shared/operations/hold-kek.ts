@@ -1,4 +1,5 @@
 // An operator's hold on a whole key: every server under it loses access, whatever the key says.
+import { kekTag } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
 import type { Clock } from '../ports/runtime.ts';
@@ -36,7 +37,7 @@ export function makeHoldKek({ keks, queue, clock }: HoldKekDeps): HoldKek {
     await onConflict(async () => {
       const { value, etag } = (await requireKek(keks, kek)).kek;
       if (isAsked(value.hold, reason, by)) return;
-      assertMatches(etag, ifMatch);
+      assertMatches(kekTag(value), ifMatch);
       const now = clock.now();
       const hold = reason === null ? null : makeHold(reason, by, now);
       const audit = toHoldRecords('kek', value.hold, hold, { servers: [], cause, at: now });

@@ -1,7 +1,8 @@
 // An operator's hold on one server: its access is revoked whatever its key says, and only an operator lifts it.
-import { withHold } from '../domain/decide-server.ts';
+import { decideAccess, withDecision, withHold } from '../domain/decide-server.ts';
 import { toLook } from '../domain/message.ts';
 import type { ServerRow } from '../domain/server.ts';
+import type { KekStore } from '../ports/kek-store.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
@@ -10,6 +11,8 @@ import type { FinishMove } from './finish-move.ts';
 import { isAsked, makeHold, toHoldOutbox } from './hold-record.ts';
 import { assertMatches } from './if-match.ts';
 import { onConflict } from './on-conflict.ts';
+import { requireKek } from './require-kek.ts';
+import { toSnapshot } from './snapshot.ts';
 
 export interface HoldServerCommand {
   readonly serverId: string;
@@ -27,6 +30,7 @@ export interface HoldServerCommand {
 export type HoldServer = (command: HoldServerCommand) => Promise<Stored<ServerRow>>;
 
 export interface HoldServerDeps extends FindServerDeps {
+  readonly keks: KekStore;
   readonly queue: WorkQueue;
   readonly finishMove: FinishMove;
   readonly clock: Clock;
@@ -34,7 +38,7 @@ export interface HoldServerDeps extends FindServerDeps {
 
 /**
  * The decision stands in the row together with the hold, so the DEK is refused from then on; the worker does the rest.
- * Lifting decides nothing: what the key says now is for the worker to read.
+ * So it is with the end of a hold, which leaves the decision to what the key says, read after the row (I-11).
  */
 export function makeHoldServer(deps: HoldServerDeps): HoldServer {
   const { servers, queue, clock } = deps;
@@ -47,7 +51,8 @@ export function makeHoldServer(deps: HoldServerDeps): HoldServer {
       const now = clock.now();
       if (isAsked(row.hold, reason, by)) return row;
       assertMatches(stored.etag, ifMatch);
-      const value = reason === null ? { ...row, hold: null } : withHold(row, makeHold(reason, by, now), now);
+      const value =
+        reason === null ? await release(deps.keks, row, now) : withHold(row, makeHold(reason, by, now), now);
       await servers.commit(
         row.kek,
         [{ value, etag: stored.etag, history: null }],
@@ -58,6 +63,12 @@ export function makeHoldServer(deps: HoldServerDeps): HoldServer {
     await queue.enqueueAccess([toLook(kek, serverId, cause)]);
     return await findLiveServer(deps, serverId);
   };
+}
+
+async function release(keks: KekStore, row: ServerRow, now: Date): Promise<ServerRow> {
+  const snapshot = toSnapshot(await requireKek(keks, row.kek));
+  const lifted = { ...row, hold: null };
+  return withDecision(lifted, decideAccess(lifted, snapshot, now), now);
 }
 
 /** A row that has just arrived takes over what the row it came from says: what is written to it may be lost. */

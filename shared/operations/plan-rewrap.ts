@@ -15,7 +15,10 @@ import { toSnapshot } from './snapshot.ts';
 export interface RewrapPlan {
   readonly target: string | null;
   readonly newest: string | null;
-  /** Why the newest version is not the target; null: it is. */
+  /**
+   * Why nothing moves yet: what is against the newest version, or `RewrapPaused`, when the plan is for after the pause;
+   * null: nothing is in its way.
+   */
   readonly blocked: string | null;
   readonly toRewrap: number;
   readonly upToDate: number;
@@ -64,7 +67,8 @@ export function makePlanRewrap(deps: PlanRewrapDeps): PlanRewrap {
       for (const { value: row } of page.rows) count.add(row);
       after = page.next;
     } while (after !== null);
-    return count.plan(planned, snapshot.kek.rotation);
+    const paused = snapshot.kek.policy.rewrapPaused ? 'RewrapPaused' : null;
+    return count.plan({ ...planned, blocked: planned.blocked ?? paused }, snapshot.kek.rotation);
   };
 }
 
@@ -142,7 +146,7 @@ function reasonToStay(row: ServerRow, snapshot: KekSnapshot, now: Date): string 
   const target = findVersion(snapshot, snapshot.kek.target);
   if (target === undefined || !(target.verdict === 'serve' && target.reason === null))
     return target?.reason ?? 'KeyNotProven';
-  return snapshot.kek.policy.rewrapPaused ? 'RewrapPaused' : 'TargetIsOlder';
+  return 'TargetIsOlder';
 }
 
 const bytesOf = ({ wrapped }: ServerRow): number => Math.floor((wrapped.ciphertext.length * 3) / 4);

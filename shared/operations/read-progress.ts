@@ -1,6 +1,7 @@
 // How far a KEK's servers are: counted anew from their rows.
+import { makeVersionCounts } from '../domain/count-versions.ts';
 import { placeInRotation } from '../domain/decide-server.ts';
-import { findVersion, type KekSnapshot, type Rotation } from '../domain/kek.ts';
+import { findVersion, type KekSnapshot, type Rotation, type VersionCount } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
 import { deriveServerState, type ServerRow, type ServerState } from '../domain/server.ts';
 import type { KekStore } from '../ports/kek-store.ts';
@@ -23,7 +24,7 @@ export interface KekProgress {
   /** Of those that follow the rotation. */
   readonly onTarget: number;
   readonly behind: number;
-  readonly versions: Readonly<Record<string, { readonly servers: number; readonly unproven: number }>>;
+  readonly versions: Readonly<Record<string, VersionCount>>;
   readonly states: Readonly<Partial<Record<ServerState, number>>>;
   /** Rewrapped since the rotation began, divided by the time since then, soaks included; null: nothing to tell it from. */
   readonly serversPerSecond: number | null;
@@ -64,33 +65,30 @@ export const makeReadProgress =
 function makeProgressCount(snapshot: KekSnapshot, countedAt: Date) {
   const { target, rotation } = snapshot.kek;
   const startedAt = 'startedAt' in rotation ? rotation.startedAt : null;
-  const versions: Record<string, { servers: number; unproven: number }> = {};
+  const counts = makeVersionCounts();
   const states: Partial<Record<ServerState, number>> = {};
   const failures: RewrapFault[] = [];
-  const counts = { servers: 0, onTarget: 0, behind: 0, failureCount: 0, held: 0 };
+  const totals = { servers: 0, onTarget: 0, behind: 0, failureCount: 0, held: 0 };
   let rewrapped = 0;
 
   return {
     addHeld: (rows: number) => {
-      counts.held += rows;
+      totals.held += rows;
     },
     add: (row: ServerRow) => {
       const { serverId, rewrapFailure, wrapped, wrappedAt } = row;
       const version = wrapped.kekVersion;
       const { state } = deriveServerState(row, findVersion(snapshot, version));
-      const entry = versions[version] ?? { servers: 0, unproven: 0 };
-      versions[version] = entry;
-      entry.servers += 1;
-      if (row.provenAt === null) entry.unproven += 1;
+      counts.add(row);
       states[state] = (states[state] ?? 0) + 1;
-      counts.servers += 1;
+      totals.servers += 1;
       const place = placeInRotation(row, snapshot);
-      if (place === 'done') counts.onTarget += 1;
-      else if (place !== 'stays') counts.behind += 1;
+      if (place === 'done') totals.onTarget += 1;
+      else if (place !== 'stays') totals.behind += 1;
       if (startedAt !== null && version === target && row.replacedVersion !== null && wrappedAt >= startedAt)
         rewrapped += 1;
       if (rewrapFailure === null) return;
-      counts.failureCount += 1;
+      totals.failureCount += 1;
       const { code, message, since } = rewrapFailure;
       if (failures.length < FAILURES_SHOWN) failures.push({ serverId, code, message, since });
     },
@@ -98,14 +96,14 @@ function makeProgressCount(snapshot: KekSnapshot, countedAt: Date) {
       const rate = rateOf(rotation, rewrapped, countedAt);
       const expectedEnd =
         rotation.state === 'running' && !snapshot.kek.policy.rewrapPaused && rate !== null
-          ? new Date(countedAt.getTime() + (counts.behind / rate) * 1000)
+          ? new Date(countedAt.getTime() + (totals.behind / rate) * 1000)
           : null;
       return {
         countedAt,
         target,
         rotation,
-        ...counts,
-        versions,
+        ...totals,
+        versions: counts.versions(),
         states,
         serversPerSecond: rate,
         expectedEnd,

@@ -197,7 +197,7 @@ export function makeWorld(options: WorldOptions = {}) {
       moveServer: makeMoveServer({ ...registration, log, keyVaultDnsSuffixes: ['vault.azure.net'] }),
       copyServer: makeCopyServer(registration),
       deliverOutbox: makeDeliverOutbox({ keks, outbox, audit, publisher, log }),
-      holdServer: makeHoldServer({ servers, index, queue, finishMove, clock }),
+      holdServer: makeHoldServer({ keks, servers, index, queue, finishMove, clock }),
       holdKek: makeHoldKek({ keks, queue, clock }),
       revalidateServer: makeRevalidateServer({ keks, servers, index, reconcileKek, lookNow, log }),
       deleteServer: makeDeleteServer({ keks, servers, index, escrow, access, finishMove, clock, random }),

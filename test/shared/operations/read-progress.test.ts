@@ -37,7 +37,7 @@ describe('readProgress', () => {
     }
     const progress = await world.app.readProgress(KEK);
     expect(progress?.servers).toBe(1051);
-    expect(progress?.versions[row.wrapped.kekVersion]).toEqual({ servers: 1051, unproven: 1050 });
+    expect(progress?.versions[row.wrapped.kekVersion]).toMatchObject({ servers: 1051, unproven: 1050 });
   });
 
   test('tells how far a rotation is, how fast it goes and when it ends', async () => {
