@@ -10,6 +10,9 @@ import { makeProgressBar } from '../progress-bar.ts';
 import { paintRotation, showProgress } from './key-view.ts';
 import { readKey } from './read-key.ts';
 
+/** What a plan says of a pause; the plan is then for after it. */
+const PAUSED = 'RewrapPaused';
+
 type KeyArgument = ReturnType<typeof parseKey>;
 
 interface RotateOptions {
@@ -32,7 +35,8 @@ export function registerRotate(program: Command, context: CliContext): void {
 async function rotate(context: CliContext, key: KeyArgument, options: RotateOptions): Promise<void> {
   const plan = await order(context, key, true);
   if (options.dryRun === true) {
-    if (plan.blocked !== null) context.findings.exitCode = EXIT.checkFailed;
+    // A pause is the operator's own wish, not something that is wrong.
+    if (plan.blocked !== null && plan.blocked !== PAUSED) context.findings.exitCode = EXIT.checkFailed;
     print(context, plan, (view) => showPlan(view, plan));
     return;
   }
@@ -47,7 +51,7 @@ async function rotate(context: CliContext, key: KeyArgument, options: RotateOpti
     return;
   }
   const end = await watch(context, key, { before: plan, begun, everyMs: options.every * 1000 });
-  const isDone = end.rotation.state === 'completed' || end.rotation.state === 'idle';
+  const isDone = ['completed', 'idle'].includes(end.rotation.state) && (end.progress?.behind ?? 0) === 0;
   if (!isDone) context.findings.exitCode = EXIT.checkFailed;
   print(context, end, (view) => showEnd(view, end));
 }
@@ -122,7 +126,9 @@ async function watch(context: CliContext, key: KeyArgument, watched: Watch): Pro
 }
 
 function isOver(seen: KeyDetail, { before, begun }: Watch, isFresh: boolean): boolean {
-  const { rotation, progress } = seen;
+  const { rotation, progress, policy } = seen;
+  // Nothing moves until somebody resumes.
+  if (policy.rewrapPaused && (isFresh || rotation.state === 'running')) return true;
   switch (rotation.state) {
     case 'running':
       return false;
@@ -135,7 +141,8 @@ function isOver(seen: KeyDetail, { before, begun }: Watch, isFresh: boolean): bo
     case 'idle':
     case 'completed': {
       // The target changes only when the order was taken up.
-      const goal = begun.blocked === null ? (begun.newest ?? begun.target) : begun.target;
+      const isPossible = begun.blocked === null || begun.blocked === PAUSED;
+      const goal = isPossible ? (begun.newest ?? begun.target) : begun.target;
       return (progress?.behind ?? 0) === 0 && (seen.target === goal || isFresh);
     }
   }
@@ -156,6 +163,7 @@ function showEnd(view: View, key: KeyDetail): void {
   line(`${key.vault}/${key.name}: ${paintRotation(view, key.rotation)}`);
   line(`target ${key.target}`);
   if (key.progress !== null) showProgress(view, key.progress);
+  if (key.policy.rewrapPaused) line('It is paused: pg-cmk keys policy --resume');
   if (key.rotation.state === 'halted') line('Mend what failed, then resume it: pg-cmk rotate again.');
   if (key.rotation.state === 'blocked') {
     line('Everything stays on the version before. pg-cmk keys show says what to do.');

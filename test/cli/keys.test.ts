@@ -316,6 +316,26 @@ describe('rotate', () => {
     expect(stdout).toContain('KeyDisabled');
   });
 
+  test('--dry-run of one that is paused shows what would move after the pause, and is no finding', async () => {
+    const plan = aPlan({ blocked: 'RewrapPaused' });
+    await using api = await startFakeApi({ [`POST ${KEY_PATH}/rewrap`]: { body: plan } });
+    const { code, stdout } = await run(['rotate', KEY, '--dry-run'], { url: api.url });
+    expect(code).toBe(0);
+    expect(stdout).toContain('RewrapPaused');
+  });
+
+  test('that is paused is not waited for', async () => {
+    const { body } = running(1);
+    await using api = await startFakeApi({
+      [`POST ${KEY_PATH}/rewrap`]: order,
+      [`GET ${KEY_PATH}`]: { body: { ...body, policy: { ...body.policy, rewrapPaused: true } } },
+    });
+    const { code, stdout } = await run(['rotate', KEY], { url: api.url });
+    expect(code).toBe(5);
+    expect(stdout).toContain('--resume');
+    expect(api.calls()).toHaveLength(3);
+  });
+
   test('shows how far it is until it is done, and takes no answer from before the order for its end', async () => {
     await using api = await startFakeApi({
       [`POST ${KEY_PATH}/rewrap`]: order,
