@@ -143,7 +143,9 @@ export function toPolicy(policy: Key['policy']): string {
     canaryServers.length === 0 ? 'no canaries' : `canaries ${canaryServers.join(' ')}`,
     waveServers === null ? 'all at once' : `waves of ${waveServers}`,
     `soak ${waveSoakSeconds} s`,
-    haltAfterFailures === null ? 'never halts' : `halts after more than ${count(haltAfterFailures, 'failure')}`,
+    haltAfterFailures === null
+      ? 'never halts'
+      : `halts after more than ${count(haltAfterFailures, 'failure')}`,
     ...(policy.rewrapPaused ? ['paused'] : []),
   ].join('; ');
 }
