@@ -23,7 +23,7 @@ export function toKey({ stored, newestExport }: ListedKek, counted?: KekProgress
     policy: toPolicy(policy),
     hold: toHold(hold),
     rotation: toRotation(rotation),
-    versions: stored.versions.map(({ value }) => toVersion(kek, value, census)),
+    versions: stored.versions.map(({ value }) => toVersion(kek, value, census)).toSorted(byCreation),
     countedAt: toInstant(census?.countedAt ?? null),
     servers: census === null ? null : counts.reduce((sum, { servers }) => sum + servers, 0),
     notSettled: stored.kek.value.census?.notSettled ?? null,
@@ -40,13 +40,15 @@ const toPolicy = (policy: KekPolicy): Key['policy'] => ({
   canaryServers: [...policy.canaryServers],
 });
 
+type KeyVersionView = Key['versions'][number];
+
 const NOTHING = { servers: 0, tombstones: 0, copies: 0, unproven: 0, unprovenSuccessors: 0 };
 
 const toVersion = (
   kek: KekId,
   state: VersionState,
   census: Pick<Census, 'versions'> | null,
-): Key['versions'][number] => ({
+): KeyVersionView => ({
   version: state.version,
   keyId: keyUrl(kek, state.version),
   status: state.status,
@@ -65,6 +67,12 @@ const toVersion = (
   retiredAt: toInstant(state.retiredAt),
   count: census === null ? null : { ...NOTHING, ...census.versions[state.version] },
 });
+
+/** The newest first, and first of all those of which that isn't known yet. */
+const byCreation = (a: KeyVersionView, b: KeyVersionView): number => {
+  const [before, after] = [a.createdOn ?? '~', b.createdOn ?? '~'];
+  return before === after ? 0 : before < after ? 1 : -1;
+};
 
 const toWave = (wave: Wave | null) =>
   wave === null ? null : { ...wave, openedAt: wave.openedAt.toISOString() };

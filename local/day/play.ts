@@ -96,8 +96,9 @@ export async function playDay(day: Day): Promise<void> {
   await until(async () => (await rotationOf(stack, vault.host)) === 'running', 30);
   await session.pgcmk(operator, ['rotate', key, '--dry-run']);
   await session.pgcmk(operator, ['keys', 'policy', key, '--resume']);
-  await session.pgcmk(operator, ['rotate', key, '--yes']);
-  await session.pgcmk(operator, ['keys', 'show', key]);
+  // How far it was at each look differs from day to day.
+  await session.pgcmk(operator, ['rotate', key, '--yes'], { shown: ({ stdout }) => stdout });
+  await session.pgcmk(operator, ['keys', 'show', key, '--count']);
   session.say('The DEK is the same as before: only its wrapping is new.');
   const after = await session.pgcmk(server, dek, asLength);
   if (after.stdout !== given.stdout) throw new Error('the rotation changed the DEK');
@@ -162,6 +163,7 @@ export async function playDay(day: Day): Promise<void> {
       .keys()
       .find((one) => one.name === KEY)
       ?.versions.map(({ version }) => version) ?? [];
+  await until(async () => (await unproven(stack, vault.host)) === 0, 60);
   await session.pgcmk(operator, [
     'servers',
     'register',
@@ -172,7 +174,6 @@ export async function playDay(day: Day): Promise<void> {
   ]);
   await session.pgcmk(officer, ['retire', key, first, '--yes'], { code: 3 });
   await session.pgcmk(assigner, ['servers', 'delete', 'pinned-1', '--purge', '--force', '--yes']);
-  await until(async () => (await unproven(stack, vault.host)) === 0, 60);
   await session.pgcmk(officer, ['retire', key, first, '--out', 'statement.jws', '--yes']);
   await session.pgcmk(officer, ['keys', 'signing-keys', '--out', 'signing-keys.json']);
   await session.pgcmk(officer, ['verify', 'statement.jws', '--keys', 'signing-keys.json']);
@@ -180,7 +181,7 @@ export async function playDay(day: Day): Promise<void> {
   session.chapter('Audit', 'The chain is checked offline, and a record that was changed is named.');
   // The outbox is delivered every two seconds here.
   await sleep(4000);
-  await session.pgcmk(operator, ['audit', 'export', '--out', 'audit.jsonl']);
+  await session.pgcmk(operator, ['audit', 'export', '--key', key, '--out', 'audit.jsonl']);
   await session.pgcmk(operator, ['verify', 'audit.jsonl']);
   const file = join(day.directory, 'audit.jsonl');
   await session.deed('somebody changes a name in the file', async () => {

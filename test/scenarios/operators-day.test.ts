@@ -4,13 +4,15 @@ import { expect, test } from 'vitest';
 import { runDay } from '../../local/day/start-day.ts';
 
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
+  [/"[\w-]{40,}"/g, '<etag>'],
   [/\b[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}\b/g, '<jws>'],
   [/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, '<id>'],
   [/\b[0-9a-f]{7,64}\b…?/g, '<hex>'],
   [/\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?/g, '<time>'],
   [/127\.0\.0\.1:\d+/g, '<host>'],
-  [/\d+(?:[.,]\d+)*/g, '<n>'],
   [/\b[\w-]{43}\b/g, '<thumbprint>'],
+  [/\d+(?:[.,]\d+)*/g, '<n>'],
+  [/<n> (?:ms|s|min)\b/g, '<duration>'],
 ];
 
 /** What differs from day to day made equal: names, times, amounts, and the widths of tables. */
