@@ -6,6 +6,7 @@ import { Dek } from '../shared/domain/dek.ts';
 import { type KekId, keyUrl } from '../shared/domain/key-id.ts';
 import type { ServerRow } from '../shared/domain/server.ts';
 import { bindDek } from '../shared/domain/wrapped-dek.ts';
+import { mapBounded } from '../shared/operations/bounded.ts';
 
 /** Registers one server as callers do, then makes the others' rows like its own: registering is not what is measured. */
 export async function fillFleet(stack: Stack, kek: KekId, count: number): Promise<void> {
@@ -42,6 +43,7 @@ export async function fillFleet(stack: Stack, kek: KekId, count: number): Promis
   for (let start = 1; start < count; start += 98) {
     const indexes = Array.from({ length: Math.min(98, count - start) }, (_, offset) => start + offset);
     const rows = await Promise.all(indexes.map(makeRow));
+    await mapBounded(rows, 32, ({ serverId }) => stack.stores.index.claim(serverId, kek));
     await stack.stores.servers.commit(
       kek,
       rows.map((value) => ({ value, etag: null, history: null })),
