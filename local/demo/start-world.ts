@@ -1,10 +1,9 @@
 // The stack with a fleet in it: two KEKs in two vaults, two real PostgreSQL servers and a streaming replica among the
 // servers of the first, and clients that keep sessions open on them.
 import { randomBytes } from 'node:crypto';
-import { keyUrl, parseKekId } from '../../shared/domain/key-id.ts';
+import { type KekId, keyUrl, parseKekId } from '../../shared/domain/key-id.ts';
 import type { PostgresAccess } from '../../shared/domain/server-spec.ts';
 import { mapBounded } from '../../shared/operations/bounded.ts';
-import type { RegisterCommand } from '../../shared/operations/register-server.ts';
 import { startPostgres, startReplica } from '../postgres.ts';
 import {
   OPEN_DATABASES,
@@ -87,36 +86,37 @@ export async function startWorld(options: WorldOptions): Promise<StartedWorld> {
   }
 }
 
-async function registerFleet(world: World): Promise<void> {
-  const command = (
-    serverId: string,
-    keyId: string,
-    access: PostgresAccess | { readonly kind: 'none' },
-  ): RegisterCommand => ({
-    serverId,
-    keyId,
-    access,
-    keyLossPolicy: 'terminate',
-    drainSeconds: null,
-    principalId: null,
-    labels: {},
-    wrappedDek: null,
-    by: 'demo',
-    mayAssign: true,
-    ifMatch: null,
-  });
-  const keyId = keyUrl(world.payments.kek);
-  const real = world.realServers.map(({ serverId, server }) =>
-    command(serverId, keyId, toAccess(server, PASSWORD_SETTING)),
-  );
+/** Over the API, as an operator would. */
+async function registerFleet({ stack, payments, ledger, realServers, servers }: World): Promise<void> {
+  const headers = {
+    authorization: `Bearer ${await stack.token(['Fleet.Operate'])}`,
+    'content-type': 'application/json',
+  };
+  const register = async ({ serverId, ...body }: Registration): Promise<void> => {
+    const url = `${stack.apiUrl}/servers/${serverId}`;
+    const answer = await fetch(url, { method: 'PUT', headers, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${serverId}: ${answer.status} ${await answer.text()}`);
+  };
   const number = (index: number) => String(index + 1).padStart(5, '0');
-  const others = Array.from({ length: world.servers - real.length }, (_, index) =>
-    command(`payments-${number(index)}`, keyId, { kind: 'none' }),
+  const withoutAccess = (name: string, kek: KekId, count: number) =>
+    Array.from(
+      { length: count },
+      (_, index): Registration => ({ serverId: `${name}-${number(index)}`, keyId: keyUrl(kek) }),
+    );
+  const real = realServers.map(
+    ({ serverId, server }): Registration => ({
+      serverId,
+      keyId: keyUrl(payments.kek),
+      access: toAccess(server, PASSWORD_SETTING),
+    }),
   );
-  const beside = Array.from({ length: world.servers }, (_, index) =>
-    command(`ledger-${number(index)}`, keyUrl(world.ledger.kek), { kind: 'none' }),
-  );
-  await mapBounded([...real, ...others, ...beside], REGISTRATIONS_AT_A_TIME, (one) =>
-    world.stack.operations.registerServer(one),
-  );
+  const others = withoutAccess('payments', payments.kek, servers - real.length);
+  const beside = withoutAccess('ledger', ledger.kek, servers);
+  await mapBounded([...real, ...others, ...beside], REGISTRATIONS_AT_A_TIME, register);
+}
+
+interface Registration {
+  readonly serverId: string;
+  readonly keyId: string;
+  readonly access?: PostgresAccess;
 }
