@@ -5,7 +5,7 @@ import { CHAIN_START, chainRecord } from '../../shared/domain/audit.ts';
 export type FaultKind =
   /** Not a record at all. */
   | 'unreadable'
-  /** Its hash isn't that of what it says. */
+  /** Its hash isn't that of what it says in the chain that it is said to be of. */
   | 'changed'
   /** The record before it, as it is here, isn't the one that it was chained to. */
   | 'unlinked'
@@ -128,11 +128,11 @@ function parseEntry(text: string): AuditEntry | null {
 
 /** What is wrong with a record by itself. */
 function findOwnFault(entry: AuditEntry, line: number): Fault | null {
-  const { sequence, previousHash, outboxId, body, hash } = entry;
+  const { chain, sequence, previousHash, outboxId, body, hash } = entry;
   const before = { sequence: sequence - 1, hash: previousHash };
-  const expected = chainRecord(before, outboxId, body);
+  const expected = chainRecord(chain, before, outboxId, body);
   if (expected.hash !== hash || sequence < 1) {
-    return { kind: 'changed', line, sequence, message: 'its hash is not that of what it says' };
+    return { kind: 'changed', line, sequence, message: 'its hash is not that of what it says in this chain' };
   }
   if (sequence === 1 && previousHash !== CHAIN_START) {
     return { kind: 'unlinked', line, sequence, message: 'it is the first, and names one before it' };

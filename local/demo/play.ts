@@ -91,5 +91,5 @@ async function isWhole(
 ): Promise<{ readonly records: number; readonly broken: number | null }> {
   const records: ChainedRecord[] = [];
   for await (const record of audit.readChain(chain)) records.push(record);
-  return { records: records.length, broken: findBrokenRecord(records) };
+  return { records: records.length, broken: findBrokenRecord(chain, records) };
 }

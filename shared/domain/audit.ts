@@ -55,7 +55,7 @@ export interface AuditRecord {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-/** A record in its chain; `hash` covers everything else, the hash before it included. */
+/** A record in its chain; `hash` covers everything else, the hash before it and the chain's name included. */
 export interface ChainedRecord {
   readonly sequence: number;
   /** The outbox row that it came from: the same row is never chained twice. */
@@ -66,16 +66,24 @@ export interface ChainedRecord {
   readonly body: string;
 }
 
-/** The hash before the first record. */
+/** The hash before the first record, of every chain. */
 export const CHAIN_START = '0'.repeat(64);
 
-const hashOf = (record: Omit<ChainedRecord, 'hash'>): string =>
+/** No part of a record that the app makes has a line break, so each text is that of one record only. */
+const hashOf = (
+  chain: string,
+  { sequence, outboxId, previousHash, body }: Omit<ChainedRecord, 'hash'>,
+): string =>
   createHash('sha256')
-    .update(`pg-cmk/audit-1\n${record.sequence}\n${record.outboxId}\n${record.previousHash}\n${record.body}`)
+    .update(`pg-cmk/audit-1\n${chain}\n${sequence}\n${outboxId}\n${previousHash}\n${body}`)
     .digest('hex');
 
-/** The record that follows `tail`; `tail` is null for the first of a chain. */
+/**
+ * The record that follows `tail` in the chain of that name; `tail` is null for the first. The name is in every hash,
+ * not in the first only: a part of a chain, too, can't be given out for part of another.
+ */
 export function chainRecord(
+  chain: string,
   tail: Pick<ChainedRecord, 'sequence' | 'hash'> | null,
   outboxId: string,
   body: string,
@@ -86,14 +94,14 @@ export function chainRecord(
     previousHash: tail?.hash ?? CHAIN_START,
     body,
   };
-  return { ...record, hash: hashOf(record) };
+  return { ...record, hash: hashOf(chain, record) };
 }
 
-/** The sequence number of the first record that doesn't follow from the one before; null for a sound chain. */
-export function findBrokenRecord(chain: Iterable<ChainedRecord>): number | null {
+/** The sequence number of the first that doesn't follow from the one before in `chain`; null if all of them do. */
+export function findBrokenRecord(chain: string, records: Iterable<ChainedRecord>): number | null {
   let tail: ChainedRecord | null = null;
-  for (const record of chain) {
-    const expected = chainRecord(tail, record.outboxId, record.body);
+  for (const record of records) {
+    const expected = chainRecord(chain, tail, record.outboxId, record.body);
     if (record.sequence !== expected.sequence || record.hash !== expected.hash) return record.sequence;
     if (record.previousHash !== expected.previousHash) return record.sequence;
     tail = record;

@@ -85,7 +85,7 @@ async function appendAudit(
     for (const [index, body] of row.auditBodies.entries()) {
       const outboxId = `${row.id}/${index}`;
       if (chained.has(outboxId)) continue;
-      last = chainRecord(last, outboxId, body);
+      last = chainRecord(chain, last, outboxId, body);
       records.push(last);
     }
   }

@@ -16,7 +16,7 @@ export function makeChain(chain: string, length: number): readonly AuditEntry[] 
       reason: `reason ${number}`,
       detail: {},
     });
-    tail = chainRecord(tail, `outbox-${number}`, body);
+    tail = chainRecord(chain, tail, `outbox-${number}`, body);
     entries.push({ chain, ...tail });
   }
   return entries;

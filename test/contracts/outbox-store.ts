@@ -9,11 +9,11 @@ import { collect, expectCode, newKek, STALE, type StartStores, useStores } from 
 const entryOf = (name: string) => ({ audit: [auditOf(name)], events: [eventOf(name)] });
 const namesOf = (rows: readonly OutboxRow[]) => rows.map(({ events }) => events[0]?.id);
 
-function chainOf(length: number, tail: ChainedRecord | null = null): readonly ChainedRecord[] {
+function chainOf(chain: string, length: number): readonly ChainedRecord[] {
   const records: ChainedRecord[] = [];
   for (let n = 0; n < length; n += 1) {
-    const last = records.at(-1) ?? tail;
-    records.push(chainRecord(last, `row-${last?.sequence ?? 0}/0`, JSON.stringify(auditOf(`ä ${n}`))));
+    const last = records.at(-1) ?? null;
+    records.push(chainRecord(chain, last, `row-${last?.sequence ?? 0}/0`, JSON.stringify(auditOf(`ä ${n}`))));
   }
   return records;
 }
@@ -140,11 +140,11 @@ export function describeOutboxStore(start: StartStores): void {
 
     test('is read back in order, whole and from its end, over many transactions', async () => {
       const chain = kekKey(newKek());
-      const records = chainOf(280);
+      const records = chainOf(chain, 280);
       for (const from of [0, 99, 198])
         await audit().append(chain, records.slice(from, from + 99).slice(0, 280 - from));
       expect(await collect(audit().readChain(chain))).toEqual(records);
-      expect(findBrokenRecord(await collect(audit().readChain(chain)))).toBeNull();
+      expect(findBrokenRecord(chain, await collect(audit().readChain(chain)))).toBeNull();
       for (const after of [0, 1, 150, 279, 280, 300])
         expect(await collect(audit().readChain(chain, after))).toEqual(records.slice(after));
       for (const limit of [1, 3, 180, 280, 500]) {
@@ -154,37 +154,39 @@ export function describeOutboxStore(start: StartStores): void {
 
     test('keeps a body much longer than a column', async () => {
       const chain = kekKey(newKek());
-      const record = chainRecord(null, 'row/0', JSON.stringify(auditOf('ä😀'.repeat(30_000))));
+      const record = chainRecord(chain, null, 'row/0', JSON.stringify(auditOf('ä😀'.repeat(30_000))));
       await audit().append(chain, [record]);
       expect(await audit().tail(chain, 1)).toEqual([record]);
     });
 
     test('takes no second writer at the same place: a chain never forks (invariant I-10)', async () => {
       const chain = kekKey(newKek());
-      const [a, b, c] = chainOf(3);
+      const [a, b, c] = chainOf(chain, 3);
       if (a === undefined || b === undefined || c === undefined) throw new Error('too short');
       await audit().append(chain, [a]);
       await expectCode('WriteConflict', audit().append(chain, [a]));
       await audit().append(chain, [b]);
-      await expectCode('WriteConflict', audit().append(chain, [chainRecord(a, 'other/0', '{}')]));
+      await expectCode('WriteConflict', audit().append(chain, [chainRecord(chain, a, 'other/0', '{}')]));
       await expectCode(
         'WriteConflict',
-        audit().append(chain, [chainRecord({ ...b, hash: a.hash }, 'other/0', '{}')]),
+        audit().append(chain, [chainRecord(chain, { ...b, hash: a.hash }, 'other/0', '{}')]),
       );
-      await expectCode('WriteConflict', audit().append(chain, [chainRecord(c, 'gap/0', '{}')]));
+      await expectCode('WriteConflict', audit().append(chain, [chainRecord(chain, c, 'gap/0', '{}')]));
       expect(await audit().tail(chain, 10)).toEqual([a, b]);
     });
 
     test('of two writers at once, one goes on and the other is told', async () => {
       const chain = kekKey(newKek());
-      const [a] = chainOf(1);
+      const [a] = chainOf(chain, 1);
       if (a === undefined) throw new Error('too short');
       await audit().append(chain, [a]);
       const outcomes = await Promise.allSettled(
-        Array.from({ length: 6 }, (_, n) => audit().append(chain, [chainRecord(a, `writer-${n}/0`, '{}')])),
+        Array.from({ length: 6 }, (_, n) =>
+          audit().append(chain, [chainRecord(chain, a, `writer-${n}/0`, '{}')]),
+        ),
       );
       expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-      expect(findBrokenRecord(await collect(audit().readChain(chain)))).toBeNull();
+      expect(findBrokenRecord(chain, await collect(audit().readChain(chain)))).toBeNull();
       expect(await audit().tail(chain, 10)).toHaveLength(2);
     });
 

@@ -101,9 +101,9 @@ describe('a host that is killed', () => {
       expect(row.sequence).toBe(rotations);
     }
     const chain: ChainedRecord[] = [];
-    for await (const record of world.stack.stores.audit.readChain(kekKey(world.payments.kek)))
-      chain.push(record);
+    const name = kekKey(world.payments.kek);
+    for await (const record of world.stack.stores.audit.readChain(name)) chain.push(record);
     expect(chain.length).toBeGreaterThan(0);
-    expect(findBrokenRecord(chain)).toBeNull();
+    expect(findBrokenRecord(name, chain)).toBeNull();
   });
 });

@@ -211,7 +211,7 @@ describe('GET /api/audit', () => {
       cursor = body.cursor;
     } while (cursor !== null);
     expect(records.length).toBeGreaterThan(2);
-    expect(findBrokenRecord(records)).toBeNull();
+    expect(findBrokenRecord(kekKey(KEK), records)).toBeNull();
     const ofServer = await api.call('GET', 'audit?server=s002');
     for (const { body } of ofServer.body.records) expect(JSON.parse(body).servers).toContain('s002');
     const later = await api.call('GET', 'audit?from=2031-01-01T00:00:00Z&to=2032-01-01T00:00:00Z');

@@ -277,8 +277,8 @@ describe('other rows', () => {
 
   test('an audit chain whose end is not what its head says is not gone on with', async () => {
     const chain = kekKey(newKek());
-    const first = chainRecord(null, 'a/0', '{}');
-    await stores.audit.append(chain, [first, chainRecord(first, 'b/0', '{}')]);
+    const first = chainRecord(chain, null, 'a/0', '{}');
+    await stores.audit.append(chain, [first, chainRecord(chain, first, 'b/0', '{}')]);
     await change('audit', chain, '0000000000000002', { hash: '0'.repeat(64) });
     await expectCode('InvalidRow', stores.audit.tail(chain, 10));
     await raw('audit').deleteEntity(chain, '0000000000000002');

@@ -128,10 +128,10 @@ describe('columns that the code does not know', () => {
     await stores.outbox.remove(chain, marked);
     expect(await stores.outbox.pageOutbox(chain, true, 1)).toEqual([]);
 
-    const first = chainRecord(null, 'a/0', '{}');
+    const first = chainRecord(chain, null, 'a/0', '{}');
     await stores.audit.append(chain, [first]);
     await add('audit', chain, 'head');
-    await stores.audit.append(chain, [chainRecord(first, 'b/0', '{}')]);
+    await stores.audit.append(chain, [chainRecord(chain, first, 'b/0', '{}')]);
     expect(await unknownOf('audit', chain, 'head')).toMatchObject({ newText: { value: 'x' } });
   });
 });
