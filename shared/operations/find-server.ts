@@ -36,16 +36,19 @@ export async function findLiveServer(deps: FindServerDeps, serverId: string): Pr
 
 /**
  * As {@link findServer}; a move that was cut short with the row just arrived is finished first: what the row that is
- * left says of holds and access isn't in the new one yet. @throws CmkError ServerMoving (retryable)
+ * left says of holds and access isn't in the new one yet.
+ * @param find {@link findLiveServer}, where a server that was deleted won't do
+ * @throws CmkError ServerMoving (retryable)
  */
 export async function findArrived(
   deps: FindServerDeps & { readonly finishMove: FinishMove },
   serverId: string,
+  find = findServer,
 ): Promise<Stored<ServerRow>> {
-  const found = await findServer(deps, serverId);
+  const found = await find(deps, serverId);
   if (!found.value.incoming) return found;
   await deps.finishMove(found.value);
-  const again = await findServer(deps, serverId);
+  const again = await find(deps, serverId);
   if (again.value.incoming) throw isMoving(serverId);
   return again;
 }
@@ -55,7 +58,7 @@ export const notFound = (serverId: string) =>
     remedy: 'Check the id; `GET /api/servers` lists all of them.',
   });
 
-const deleted = (serverId: string) =>
+export const deleted = (serverId: string) =>
   new CmkError('ServerDeleted', `${serverId} was deleted`, {
     remedy: 'A deleted server can only be purged.',
   });

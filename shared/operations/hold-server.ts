@@ -6,7 +6,7 @@ import type { KekStore } from '../ports/kek-store.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
-import { type FindServerDeps, findLiveServer, isMoving } from './find-server.ts';
+import { type FindServerDeps, findArrived, findLiveServer } from './find-server.ts';
 import type { FinishMove } from './finish-move.ts';
 import { isAsked, makeHold, toHoldOutbox } from './hold-record.ts';
 import { assertMatches } from './if-match.ts';
@@ -46,7 +46,8 @@ export function makeHoldServer(deps: HoldServerDeps): HoldServer {
   return async ({ serverId, reason, by, ifMatch }) => {
     const cause = { kind: 'operator', by } as const;
     const { kek } = await onConflict(async () => {
-      const stored = await findWritable(deps, serverId);
+      // A row that has just arrived takes over what the row it came from says: what is written to it may be lost.
+      const stored = await findArrived(deps, serverId, findLiveServer);
       const row = stored.value;
       const now = clock.now();
       if (isAsked(row.hold, reason, by)) return row;
@@ -69,14 +70,4 @@ async function release(keks: KekStore, row: ServerRow, now: Date): Promise<Serve
   const snapshot = toSnapshot(await requireKek(keks, row.kek));
   const lifted = { ...row, hold: null };
   return withDecision(lifted, decideAccess(lifted, snapshot, now), now);
-}
-
-/** A row that has just arrived takes over what the row it came from says: what is written to it may be lost. */
-async function findWritable(deps: HoldServerDeps, serverId: string): Promise<Stored<ServerRow>> {
-  const found = await findLiveServer(deps, serverId);
-  if (!found.value.incoming) return found;
-  await deps.finishMove(found.value);
-  const again = await findLiveServer(deps, serverId);
-  if (again.value.incoming) throw isMoving(serverId);
-  return again;
 }

@@ -1,11 +1,11 @@
 // The servers of the fleet, or of one key, page by page.
-import { CmkError } from '../domain/errors.ts';
 import { findVersion, type KekSnapshot } from '../domain/kek.ts';
 import { isSameKek, type KekId } from '../domain/key-id.ts';
 import { deriveServerState, type ServerRow, type ServerState, type ServerView } from '../domain/server.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
 import type { HeldRow, ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
+import { findServer, notFound } from './find-server.ts';
 import { toSnapshot } from './snapshot.ts';
 
 /** Where a listing goes on: after that server of that KEK. */
@@ -80,20 +80,14 @@ export function makeListServers(deps: ListServersDeps): ListServers {
   };
 }
 
-export function makeReadServer({ keks, servers, index }: ListServersDeps): ReadServer {
+export function makeReadServer(deps: ListServersDeps): ReadServer {
   return async (serverId) => {
-    const owner = await index.find(serverId);
-    if (owner === undefined) throw notFound(serverId);
-    const [stored, kek] = await Promise.all([servers.read(owner.value, serverId), keks.read(owner.value)]);
-    if (stored === undefined || kek === undefined) throw notFound(serverId);
+    const stored = await findServer(deps, serverId);
+    const kek = await deps.keks.read(stored.value.kek);
+    if (kek === undefined) throw notFound(serverId);
     return toListed(stored, toSnapshot(kek));
   };
 }
-
-const notFound = (serverId: string) =>
-  new CmkError('ServerNotFound', `no server is registered as ${serverId}`, {
-    remedy: 'Check the id; `GET /api/servers` lists all of them.',
-  });
 
 async function* keksOf({ keks }: ListServersDeps, { kek, from }: ListQuery): AsyncIterable<StoredKek> {
   if (kek === null) {

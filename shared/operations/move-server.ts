@@ -8,7 +8,7 @@ import type { Stored } from '../ports/stored.ts';
 import { carryDek } from './carry-dek.ts';
 import { type CheckKey, type CheckKeyDeps, makeCheckKey } from './check-key.ts';
 import { assertValid } from './check-registration.ts';
-import { findServer } from './find-server.ts';
+import { deleted, findServer } from './find-server.ts';
 import { completeMove, type FinishMoveDeps, undoMove } from './finish-move.ts';
 import { assertMatches } from './if-match.ts';
 import type { WrapDekDeps } from './make-wrapping.ts';
@@ -196,11 +196,6 @@ async function assertMayLeave(deps: Deps, { serverId, copyOf }: ServerRow, to: K
 const overtaken = (serverId: string) =>
   new CmkError('WriteConflict', `the move of ${serverId} was overtaken by another`, {
     remedy: 'Read again and decide again.',
-  });
-
-const deleted = (serverId: string) =>
-  new CmkError('ServerDeleted', `${serverId} was deleted`, {
-    remedy: 'A deleted server can only be purged.',
   });
 
 const nobodys = (serverId: string, kek: KekId) =>

@@ -113,6 +113,23 @@ describe('reading a server', () => {
     });
   });
 
+  test('finds one whose move to another key ends in that moment', async () => {
+    const { stores } = world;
+    const moved = { ...(await world.row('s001')), kek: OTHER };
+    const etag = (await stores.index.find('s001'))?.etag ?? '';
+    const servers = {
+      ...stores.servers,
+      read: async (kek: typeof KEK, serverId: string) => {
+        if (kek.name === OTHER.name) return stores.servers.read(kek, serverId);
+        await stores.servers.commit(OTHER, [{ value: moved, etag: null, history: null }], null);
+        await stores.index.point('s001', OTHER, etag);
+        return undefined;
+      },
+    };
+    const { stored } = await makeReadServer({ ...stores, servers })('s001');
+    expect(stored.value.kek).toEqual(OTHER);
+  });
+
   test('that isn’t registered, or was only begun, is ServerNotFound', async () => {
     await expect(read('nobody')).rejects.toMatchObject({ code: 'ServerNotFound' });
     await world.stores.index.claim('begun', KEK);
