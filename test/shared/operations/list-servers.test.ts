@@ -120,7 +120,7 @@ describe('reading a server', () => {
     const servers = {
       ...stores.servers,
       read: async (kek: typeof KEK, serverId: string) => {
-        if (kek.name === OTHER.name) return stores.servers.read(kek, serverId);
+        if (kek.vault === OTHER.vault) return stores.servers.read(kek, serverId);
         await stores.servers.commit(OTHER, [{ value: moved, etag: null, history: null }], null);
         await stores.index.point('s001', OTHER, etag);
         return undefined;
