@@ -1,5 +1,6 @@
 // Rotations in waves: which servers a rotation has come to, when it goes on to more, and when it halts itself. Pure.
 import type { KekPolicy, KekState, Rotation, Wave } from './kek.ts';
+import { laterOf } from './later-of.ts';
 import type { RewrapFailure, ServerRow } from './server.ts';
 
 type Running = Extract<Rotation, { readonly state: 'running' }>;
@@ -89,8 +90,6 @@ function isFailure(failure: RewrapFailure | null, { startedAt, resumedAt }: Runn
 /** Every canary must have been rewrapped; of later waves as many may fail as the policy bears. */
 const isHolding = (row: ServerRow, place: Place, wave: Wave): boolean =>
   wave.number === 0 ? place !== 'done' : place === 'behind' && row.rewrapFailure === null;
-
-const laterOf = (one: Date | null, other: Date): Date => (one === null || other > one ? other : one);
 
 export type WaveDecision =
   | { readonly kind: 'none' }

@@ -2,6 +2,7 @@
 // doesn't (design 9, docs/decisions/0011-moving-servers.md).
 import { describeError, isCmkError } from '../domain/errors.ts';
 import { isSameKek, type KekId, kekKey, keyUrl } from '../domain/key-id.ts';
+import { laterOf } from '../domain/later-of.ts';
 import type { Moving, ServerRow } from '../domain/server.ts';
 import type { Escrow } from '../ports/escrow.ts';
 import type { KekStore } from '../ports/kek-store.ts';
@@ -142,10 +143,8 @@ const carryOver = (left: ServerRow, arrived: ServerRow): ServerRow => ({
   rewrapFailure: arrived.rewrapFailure,
   incoming: arrived.incoming,
   moving: arrived.moving,
-  leaseExpiresOn: later(left.leaseExpiresOn, arrived.leaseExpiresOn),
+  leaseExpiresOn: laterOf(left.leaseExpiresOn, arrived.leaseExpiresOn),
 });
-
-const later = (a: Date | null, b: Date | null): Date | null => (a === null || (b !== null && b > a) ? b : a);
 
 /** From here on the new row answers like any other. */
 async function activate(

@@ -1,5 +1,6 @@
 // The wrappings under one key version that were replaced: when the last one was, and their end.
 import type { KekId } from '../domain/key-id.ts';
+import { laterOf } from '../domain/later-of.ts';
 import type { HistoryPage, ServerStore } from '../ports/server-store.ts';
 import { mapBounded } from './bounded.ts';
 
@@ -19,10 +20,6 @@ async function* readHistory(
   } while (after !== null);
 }
 
-/** The later of two instants; null: neither is there. */
-export const latest = (a: Date | null, b: Date | null): Date | null =>
-  a !== null && (b === null || a > b) ? a : b;
-
 /** When the newest of them was replaced; null: there is none. @throws CmkError InvalidRow, StoreUnavailable */
 export async function findLastReplaced(
   servers: ServerStore,
@@ -31,7 +28,7 @@ export async function findLastReplaced(
 ): Promise<Date | null> {
   let last: Date | null = null;
   for await (const rows of readHistory(servers, kek, version))
-    for (const { value } of rows) last = latest(last, value.replacedAt);
+    for (const { value } of rows) last = laterOf(last, value.replacedAt);
   return last;
 }
 

@@ -4,6 +4,7 @@ import { decideRelease, type ReleaseDecision } from '../domain/decide-release.ts
 import { CmkError, describeError, type ErrorCode, isCmkError } from '../domain/errors.ts';
 import { type KekSnapshot, makeKekState } from '../domain/kek.ts';
 import { type KekId, kekKey } from '../domain/key-id.ts';
+import { laterOf } from '../domain/later-of.ts';
 import type { ServerRow } from '../domain/server.ts';
 import type { WrappedDek } from '../domain/wrapped-dek.ts';
 import type { DekSealer } from '../ports/dek-sealer.ts';
@@ -145,6 +146,7 @@ async function release(
   assertReleased(row, decision);
   const value: ServerRow = {
     ...row,
+    // An earlier lease may end later, where it was given by another instance's clock or another setting.
     leaseExpiresOn: laterOf(row.leaseExpiresOn, leaseExpiresOn),
     provenAt: row.provenAt ?? now,
   };
@@ -171,10 +173,6 @@ function assertReleased({ serverId }: ServerRow, { release, state, reason, remed
     detail: { state, reason },
   });
 }
-
-/** An earlier lease may end later, where it was given by another instance's clock or another setting. */
-const laterOf = (before: Date | null, lease: Date): Date =>
-  before !== null && before > lease ? before : lease;
 
 /** A refusal stays what it is, also where it can't be written down. */
 async function recordRefusal(

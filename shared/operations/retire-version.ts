@@ -4,6 +4,7 @@ import { CmkError } from '../domain/errors.ts';
 import { findVersion, type KekSnapshot } from '../domain/kek.ts';
 import { type KekId, kekKey, keyUrl } from '../domain/key-id.ts';
 import { isProven, type VersionState } from '../domain/key-status.ts';
+import { laterOf } from '../domain/later-of.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
 import type { AuditStore } from '../ports/outbox-store.ts';
 import type { Clock } from '../ports/runtime.ts';
@@ -12,7 +13,7 @@ import type { StatementSigner } from '../ports/statement-signer.ts';
 import type { Stored } from '../ports/stored.ts';
 import type { CountDependents, Dependent, Dependents } from './count-dependents.ts';
 import { onConflict } from './on-conflict.ts';
-import { findLastReplaced, latest, pruneHistory } from './prune-history.ts';
+import { findLastReplaced, pruneHistory } from './prune-history.ts';
 import { requireKek, requireVersion } from './require-kek.ts';
 import { toSnapshot } from './snapshot.ts';
 
@@ -85,7 +86,7 @@ async function markRetired(deps: RetireDeps, command: RetireCommand): Promise<Re
     await takeBack(deps, command, read, dependents);
     throw inUse(command, dependents);
   }
-  const lastDependedOn = latest(state.lastDependedOn, await findLastReplaced(deps.servers, kek, version));
+  const lastDependedOn = laterOf(state.lastDependedOn, await findLastReplaced(deps.servers, kek, version));
   const now = deps.clock.now();
   assertSoaked(deps, command, lastDependedOn, now);
   const value = { ...state, retiredAt: state.retiredAt ?? now, lastDependedOn, inUse: false };
