@@ -1,10 +1,11 @@
 // The Escrow port on blobs: one blob per server and KEK, written once.
-import { BlobServiceClient, RestError, type StoragePipelineOptions } from '@azure/storage-blob';
 import { z } from 'zod';
-import { CmkError, describeError, isCmkError } from '../domain/errors.ts';
+import { CmkError, isCmkError } from '../domain/errors.ts';
 import { isSameKek, type KekId, parseKekId } from '../domain/key-id.ts';
 import { WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Escrow } from '../ports/escrow.ts';
+import { openContainer, statusOf } from './blob-container.ts';
+import { storageUnavailable } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
 
 export interface BlobEscrow extends Escrow {
@@ -13,9 +14,6 @@ export interface BlobEscrow extends Escrow {
 }
 
 const CONTAINER = 'dek-escrow';
-const PIPELINE: StoragePipelineOptions = {
-  retryOptions: { maxTries: 3, tryTimeoutInMs: 10_000, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 },
-};
 
 const Filed = z.object({
   schema: z.literal(1),
@@ -53,7 +51,7 @@ function fromBlobName(name: string, serverId: string): KekId {
 }
 
 export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
-  const container = makeService(connection).getContainerClient(CONTAINER);
+  const container = openContainer(connection, CONTAINER);
 
   const find = async (serverId: string, kek: KekId): Promise<WrappedDek | undefined> => {
     const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
@@ -62,7 +60,7 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
       text = (await blob.downloadToBuffer()).toString();
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
-      throw unavailable('the escrow could not be read', error);
+      throw storageUnavailable('the escrow could not be read', error);
     }
     return parseFiled(text, serverId, kek);
   };
@@ -80,9 +78,10 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
         return wrapped;
       } catch (error) {
         // 409 BlobAlreadyExists, or 412: someone was first, perhaps an attempt of ours whose answer was lost.
-        if (![409, 412].includes(statusOf(error))) throw unavailable('the escrow took no wrapping', error);
+        if (![409, 412].includes(statusOf(error)))
+          throw storageUnavailable('the escrow took no wrapping', error);
         const held = await find(serverId, kek);
-        if (held === undefined) throw unavailable('the escrow has a wrapping and then has not', error);
+        if (held === undefined) throw storageUnavailable('the escrow has a wrapping and then has not', error);
         return held;
       }
     },
@@ -94,7 +93,7 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
           keks.push(fromBlobName(name, serverId));
         return keks;
       } catch (error) {
-        throw isCmkError(error) ? error : unavailable('the escrow could not be listed', error);
+        throw isCmkError(error) ? error : storageUnavailable('the escrow could not be listed', error);
       }
     },
     async remove(serverId, kek) {
@@ -102,23 +101,17 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
       try {
         await blob.deleteIfExists({ deleteSnapshots: 'include' });
       } catch (error) {
-        throw unavailable('the escrow did not give up a wrapping', error);
+        throw storageUnavailable('the escrow did not give up a wrapping', error);
       }
     },
     async ensureContainer() {
       try {
         await container.createIfNotExists();
       } catch (error) {
-        throw unavailable('the escrow could not be created', error);
+        throw storageUnavailable('the escrow could not be created', error);
       }
     },
   };
-}
-
-function makeService(connection: StorageConnection): BlobServiceClient {
-  return connection.kind === 'connectionString'
-    ? BlobServiceClient.fromConnectionString(connection.value, PIPELINE)
-    : new BlobServiceClient(connection.blobServiceUri, connection.credential, PIPELINE);
 }
 
 function parseFiled(text: string, serverId: string, kek: KekId): WrappedDek {
@@ -136,12 +129,3 @@ function parseFiled(text: string, serverId: string, kek: KekId): WrappedDek {
     });
   }
 }
-
-const statusOf = (error: unknown): number => (error instanceof RestError ? (error.statusCode ?? 0) : 0);
-
-const unavailable = (what: string, cause: unknown): CmkError =>
-  new CmkError('StoreUnavailable', `${what}: ${describeError(cause)}`, {
-    remedy: 'Nothing if storage has an outage. Otherwise check the connection and the role on the account.',
-    retryable: true,
-    cause,
-  });

@@ -1,9 +1,11 @@
 // The ExportCatalog port on blobs: one manifest, of the newest export that was verified.
-import { BlobServiceClient, RestError, type StoragePipelineOptions } from '@azure/storage-blob';
+import { RestError } from '@azure/storage-blob';
 import { z } from 'zod';
-import { CmkError, describeError } from '../domain/errors.ts';
+import { CmkError } from '../domain/errors.ts';
 import { parseKekKey } from '../domain/key-id.ts';
 import type { ExportCatalog, TableExport } from '../ports/export-catalog.ts';
+import { openContainer, statusOf } from './blob-container.ts';
+import { storageUnavailable } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
 
 export interface BlobExports extends ExportCatalog {
@@ -18,9 +20,6 @@ export interface BlobExports extends ExportCatalog {
 
 const CONTAINER = 'table-exports';
 const MANIFEST = 'newest.json';
-const PIPELINE: StoragePipelineOptions = {
-  retryOptions: { maxTries: 3, tryTimeoutInMs: 10_000, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 },
-};
 
 const isKekKey = (text: string): boolean => {
   try {
@@ -39,7 +38,7 @@ const Manifest = z.strictObject({
 });
 
 export function makeBlobExports(connection: StorageConnection): BlobExports {
-  const container = makeService(connection).getContainerClient(CONTAINER);
+  const container = openContainer(connection, CONTAINER);
   const blob = container.getBlockBlobClient(MANIFEST);
 
   const read = async (): Promise<{ readonly value: TableExport; readonly etag: string } | undefined> => {
@@ -51,7 +50,7 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
     } catch (error) {
       if (error instanceof CmkError) throw error;
       if (isMissing(error)) return undefined;
-      throw unavailable('the catalog of exports could not be read', error);
+      throw storageUnavailable('the catalog of exports could not be read', error);
     }
   };
 
@@ -72,7 +71,7 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
         });
       } catch (error) {
         if (![409, 412].includes(statusOf(error)))
-          throw unavailable('the catalog of exports took no entry', error);
+          throw storageUnavailable('the catalog of exports took no entry', error);
         throw new CmkError('WriteConflict', 'another export was noted meanwhile', {
           remedy: 'Nothing: whoever exports reads again and decides again.',
           cause: error,
@@ -84,16 +83,10 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
       try {
         await container.createIfNotExists();
       } catch (error) {
-        throw unavailable('the catalog of exports could not be created', error);
+        throw storageUnavailable('the catalog of exports could not be created', error);
       }
     },
   };
-}
-
-function makeService(connection: StorageConnection): BlobServiceClient {
-  return connection.kind === 'connectionString'
-    ? BlobServiceClient.fromConnectionString(connection.value, PIPELINE)
-    : new BlobServiceClient(connection.blobServiceUri, connection.credential, PIPELINE);
 }
 
 function parseManifest(text: string): TableExport {
@@ -117,14 +110,5 @@ function toJson(text: string): unknown {
   }
 }
 
-const statusOf = (error: unknown): number => (error instanceof RestError ? (error.statusCode ?? 0) : 0);
-
 /** The blob isn't there; a 404 of anybody else, or of an account that is gone, says no such thing. */
 const isMissing = (error: unknown): boolean => error instanceof RestError && error.code === 'BlobNotFound';
-
-const unavailable = (what: string, cause: unknown): CmkError =>
-  new CmkError('StoreUnavailable', `${what}: ${describeError(cause)}`, {
-    remedy: 'Nothing if storage has an outage. Otherwise check the connection and the role on the account.',
-    retryable: true,
-    cause,
-  });

@@ -1,9 +1,9 @@
 // The WorkQueue port on Storage Queues. Messages are JSON in base64, as the Functions host reads them by default.
-import { QueueServiceClient, type StoragePipelineOptions } from '@azure/storage-queue';
-import { CmkError, describeError } from '../domain/errors.ts';
+import { QueueServiceClient } from '@azure/storage-queue';
 import type { QueueName } from '../domain/message.ts';
 import type { QueueGauge } from '../ports/queue-gauge.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
+import { PIPELINE, storageUnavailable } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
 import { makeLane } from './vault/lane.ts';
 
@@ -15,9 +15,6 @@ export interface StorageWorkQueue extends WorkQueue, QueueGauge {
 const QUEUES: readonly QueueName[] = ['reconcile-keks', 'rewrap-deks', 'server-access', 'probe-keks'];
 const NAMES = QUEUES.flatMap((name) => [name, `${name}-poison`]);
 const SENDS_AT_ONCE = 8;
-const PIPELINE: StoragePipelineOptions = {
-  retryOptions: { maxTries: 3, tryTimeoutInMs: 10_000, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 },
-};
 
 export function makeWorkQueue(connection: StorageConnection): StorageWorkQueue {
   const service = makeService(connection);
@@ -33,7 +30,7 @@ export function makeWorkQueue(connection: StorageConnection): StorageWorkQueue {
     );
     // All were tried: the caller sends them again, and a message that comes twice is harmless.
     const failed = sent.find((result) => result.status === 'rejected');
-    if (failed !== undefined) throw unavailable(`the queue ${name} took no message`, failed.reason);
+    if (failed !== undefined) throw storageUnavailable(`the queue ${name} took no message`, failed.reason);
   };
 
   return {
@@ -50,14 +47,14 @@ export function makeWorkQueue(connection: StorageConnection): StorageWorkQueue {
           }),
         );
       } catch (error) {
-        throw unavailable('the queues could not be looked at', error);
+        throw storageUnavailable('the queues could not be looked at', error);
       }
     },
     async ensureQueues() {
       try {
         await Promise.all(NAMES.map((name) => service.getQueueClient(name).createIfNotExists()));
       } catch (error) {
-        throw unavailable('the queues could not be created', error);
+        throw storageUnavailable('the queues could not be created', error);
       }
     },
   };
@@ -68,10 +65,3 @@ function makeService(connection: StorageConnection): QueueServiceClient {
     ? QueueServiceClient.fromConnectionString(connection.value, PIPELINE)
     : new QueueServiceClient(connection.queueServiceUri, connection.credential, PIPELINE);
 }
-
-const unavailable = (what: string, cause: unknown): CmkError =>
-  new CmkError('StoreUnavailable', `${what}: ${describeError(cause)}`, {
-    remedy: 'Nothing if storage has an outage. Otherwise check the connection and the role on the account.',
-    retryable: true,
-    cause,
-  });
