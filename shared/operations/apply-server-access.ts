@@ -21,6 +21,7 @@ import { answersHere } from './answers-here.ts';
 import { mapBounded } from './bounded.ts';
 import { onConflict } from './on-conflict.ts';
 import { type Effect, performAccess } from './perform-access.ts';
+import { pagesOf } from './server-pages.ts';
 import { toSnapshot } from './snapshot.ts';
 
 export interface ApplyAccessDeps {
@@ -43,14 +44,7 @@ const SERVERS_AT_A_TIME = 16;
  */
 export function makeApplyServerAccess(deps: ApplyAccessDeps): (message: RangeMessage) => Promise<void> {
   return async (message) => {
-    let after: string | null = null;
-    do {
-      const page = await deps.servers.page(message.kek, {
-        after,
-        from: message.from,
-        to: message.to,
-        limit: RANGE_SERVERS,
-      });
+    for await (const page of pagesOf(deps.servers, message.kek, RANGE_SERVERS, message)) {
       for (const held of page.held) deps.log.write('error', 'a server row does not parse: held', { ...held });
       const rows = await keepAnswering(deps, page.rows);
       const snapshot = await readKek(deps, message.kek);
@@ -61,8 +55,7 @@ export function makeApplyServerAccess(deps: ApplyAccessDeps): (message: RangeMes
         isOnServer(value, snapshot, now, deps.rules.inspection, message.attempt),
       );
       await mapBounded(due, SERVERS_AT_A_TIME, ({ value }) => applyOne(deps, message, value.serverId));
-      after = page.next;
-    } while (after !== null);
+    }
   };
 }
 

@@ -4,6 +4,7 @@ import type { ServerRow } from '../domain/server.ts';
 import type { ExportCatalog } from '../ports/export-catalog.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { ServerStore } from '../ports/server-store.ts';
+import { pagesOf } from './server-pages.ts';
 
 /**
  * `server`, `pinned`, `tombstone`, `copy`: a wrapping under the version. `incoming`, `moving`: such a one on either
@@ -71,16 +72,13 @@ export const makeCountDependents =
       examples.set(kind, some);
       if (some.length < EXAMPLES) some.push(example);
     };
-    let after: string | null = null;
-    do {
-      const page = await servers.page(kek, { after, from: null, to: null, limit: PAGE_ROWS });
+    for await (const page of pagesOf(servers, kek, PAGE_ROWS)) {
       for (const { rowKey } of page.held) add('held', rowKey);
       for (const { value: row } of page.rows) {
         const kind = kindOf(row, version);
         if (kind !== null) add(kind, row.serverId);
       }
-      after = page.next;
-    } while (after !== null);
+    }
     const newest = await exports.newest();
     if (newest?.versions[kekKey(kek)]?.includes(version)) add('export', newest.exportedAt.toISOString());
     const found = [...examples].map(([kind, some]) => ({ kind, count: counts[kind], examples: some }));

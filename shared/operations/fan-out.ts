@@ -21,6 +21,7 @@ import type { WorkQueue } from '../ports/work-queue.ts';
 import type { FinishMove } from './finish-move.ts';
 import type { FinishRotation } from './finish-rotation.ts';
 import { onConflict } from './on-conflict.ts';
+import { pagesOf } from './server-pages.ts';
 import { toSnapshot } from './snapshot.ts';
 import { turnWave } from './turn-wave.ts';
 
@@ -56,9 +57,7 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
 
     const snapshot = toSnapshot(stored);
     const count = makeCount(snapshot, clock.now());
-    let after: string | null = null;
-    do {
-      const page = await servers.page(kek, { after, from: null, to: null, limit: PAGE_ROWS });
+    for await (const page of pagesOf(servers, kek, PAGE_ROWS)) {
       for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
       const ranges: Range[] = [];
       for (const { value: row } of page.rows) {
@@ -76,8 +75,7 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
         await queue.enqueueAccess(withWork('access'));
         await queue.enqueueRewrap(withWork('rewrap'));
       }
-      after = page.next;
-    } while (after !== null);
+    }
 
     const isOpened = await recordFanOut(deps, stored, count, cause);
     // Its epoch isn't fanned out yet: a crash before this line leaves that to the sweep.

@@ -16,6 +16,7 @@ import { onConflict } from './on-conflict.ts';
 import { pinServer } from './pin-server.ts';
 import { assertNotRetired, type ProveKekDeps, proveKek } from './prove-kek.ts';
 import { requireKek } from './require-kek.ts';
+import { pagesOf } from './server-pages.ts';
 import { toSnapshot } from './snapshot.ts';
 
 export interface MoveCommand {
@@ -167,15 +168,12 @@ async function bringIn(
  * marked: a replica that is added from then on finds the mark (copy-server.ts).
  */
 async function moveReplicas(deps: Deps, order: Order, from: KekId): Promise<void> {
-  let after: string | null = null;
-  do {
-    const page = await deps.servers.page(from, { after, from: null, to: null, limit: PAGE_ROWS });
+  for await (const page of pagesOf(deps.servers, from, PAGE_ROWS)) {
     for (const { value: row } of page.rows) {
       if (row.copyOf?.kind !== 'replica' || row.copyOf.serverId !== order.serverId || row.tombstone) continue;
       await move(deps, { ...order, serverId: row.serverId, ifMatch: null, withPrimary: true });
     }
-    after = page.next;
-  } while (after !== null);
+  }
 }
 
 /** @throws CmkError CopyRefused for a replica whose primary is under another KEK than `to` */

@@ -10,6 +10,7 @@ import type { KeyVault } from '../ports/key-vault.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { HeldRow, ServerStore } from '../ports/server-store.ts';
 import { requireKek } from './require-kek.ts';
+import { pagesOf } from './server-pages.ts';
 import { toSnapshot } from './snapshot.ts';
 
 export interface RewrapPlan {
@@ -60,13 +61,10 @@ export function makePlanRewrap(deps: PlanRewrapDeps): PlanRewrap {
     const described = await vault.describe(kek);
     const planned = planTarget(snapshot, described, clock.now());
     const count = makePlanCount(planned.snapshot, clock.now(), deps.unwrapsPerSecond);
-    let after: string | null = null;
-    do {
-      const page = await servers.page(kek, { after, from: null, to: null, limit: PAGE_ROWS });
+    for await (const page of pagesOf(servers, kek, PAGE_ROWS)) {
       for (const held of page.held) count.addHeld(held);
       for (const { value: row } of page.rows) count.add(row);
-      after = page.next;
-    } while (after !== null);
+    }
     const paused = snapshot.kek.policy.rewrapPaused ? 'RewrapPaused' : null;
     return count.plan({ ...planned, blocked: planned.blocked ?? paused }, snapshot.kek.rotation);
   };

@@ -11,6 +11,7 @@ import type { ServerAccess } from '../ports/server-access.ts';
 import type { ServerStore } from '../ports/server-store.ts';
 import { mapBounded } from './bounded.ts';
 import { requireKek, requireVersion } from './require-kek.ts';
+import { pagesOf } from './server-pages.ts';
 import { toSnapshot } from './snapshot.ts';
 
 export interface ImpactQuery {
@@ -84,9 +85,7 @@ export function makeReadImpact(deps: ReadImpactDeps): ReadImpact {
     const shown: Shown[] = [];
     let last: string | null = null;
     let next: string | null = null;
-    let from: string | null = null;
-    do {
-      const page = await servers.page(kek, { after: from, from: null, to: null, limit: PAGE_ROWS });
+    for await (const page of pagesOf(servers, kek, PAGE_ROWS)) {
       for (const { value: row } of page.rows) {
         if (row.tombstone || row.incoming) continue;
         const impact = decideImpact(row, snapshot, { of, version }, { now, detectionSeconds });
@@ -99,8 +98,7 @@ export function makeReadImpact(deps: ReadImpactDeps): ReadImpact {
         shown.push({ row, impact });
         last = row.serverId;
       }
-      from = page.next;
-    } while (from !== null);
+    }
 
     const page = await mapBounded(shown, INSPECTIONS_AT_A_TIME, (one) => toPage(deps, snapshot, one));
     return { countedAt: now, ...count.totals(), detectionSeconds, page, next };

@@ -7,6 +7,7 @@ import { deriveServerState, type ServerRow, type ServerState } from '../domain/s
 import type { KekStore } from '../ports/kek-store.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { ServerStore } from '../ports/server-store.ts';
+import { pagesOf } from './server-pages.ts';
 import { toSnapshot } from './snapshot.ts';
 
 export interface RewrapFault {
@@ -52,13 +53,10 @@ export const makeReadProgress =
     const stored = await keks.read(kek);
     if (stored === undefined) return undefined;
     const count = makeProgressCount(toSnapshot(stored), clock.now());
-    let after: string | null = null;
-    do {
-      const page = await servers.page(kek, { after, from: null, to: null, limit: PAGE_ROWS });
+    for await (const page of pagesOf(servers, kek, PAGE_ROWS)) {
       count.addHeld(page.held.length);
       for (const { value: row } of page.rows) count.add(row);
-      after = page.next;
-    } while (after !== null);
+    }
     return count.progress();
   };
 

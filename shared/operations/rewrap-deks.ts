@@ -20,6 +20,7 @@ import { followRotation } from './follow-rotation.ts';
 import { onConflict } from './on-conflict.ts';
 import { isKeyFault, proveSample, proveWrapping } from './prove-wrappings.ts';
 import { type Outcome, toAudit, toWrite } from './rewrap-outcome.ts';
+import { pagesOf } from './server-pages.ts';
 import { toSnapshot } from './snapshot.ts';
 import type { TargetProofs } from './target-proofs.ts';
 import { unwrapDek } from './unwrap-dek.ts';
@@ -49,24 +50,16 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
   const { keks, servers, queue, log } = deps;
 
   return async (message) => {
-    let after: string | null = null;
     let committed = 0;
     let hasFailed = false;
-    do {
-      const page = await servers.page(message.kek, {
-        after,
-        from: message.from,
-        to: message.to,
-        limit: RANGE_SERVERS,
-      });
+    for await (const page of pagesOf(servers, message.kek, RANGE_SERVERS, message)) {
       for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
       const stored = await keks.read(message.kek);
       if (stored === undefined || isOvertaken(message, stored.kek.value.fannedOutEpoch)) return;
       const { moved, failed } = await rewrapPage(deps, message, toSnapshot(stored), page.rows);
       committed += moved;
       hasFailed ||= failed;
-      after = page.next;
-    } while (after !== null);
+    }
 
     if (committed === 0) {
       if (hasFailed) await followRotation(deps, message.kek, true);
