@@ -5,6 +5,7 @@ import type { KekStore } from '../ports/kek-store.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { ServerStore } from '../ports/server-store.ts';
 import { onConflict } from './on-conflict.ts';
+import { toRotationRecord } from './rotation-record.ts';
 
 export type FinishRotation = (kek: KekId, cause: Cause) => Promise<void>;
 
@@ -37,18 +38,7 @@ export const makeFinishRotation =
         },
         versions: [],
         outbox: {
-          audit: [
-            {
-              at: now,
-              action: 'kek.rotation',
-              cause,
-              servers: [],
-              versionBefore: null,
-              versionAfter: target,
-              reason: 'completed',
-              detail: { epoch, milliseconds },
-            },
-          ],
+          audit: [toRotationRecord(stored.kek.value, 'completed', cause, now, { milliseconds })],
           events: [
             {
               id: `${subject}:${epoch}:PgCmk.RotationCompleted`,

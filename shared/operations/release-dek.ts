@@ -18,6 +18,7 @@ import { findArrived } from './find-server.ts';
 import type { FinishMove } from './finish-move.ts';
 import { makeLimitPerKey } from './limit-per-key.ts';
 import { onConflict } from './on-conflict.ts';
+import { toRecord as toServerRecord } from './registration-row.ts';
 import { toSnapshot } from './snapshot.ts';
 import { unwrapDek } from './unwrap-dek.ts';
 
@@ -201,15 +202,5 @@ function toRecord(
   reason: string | null,
   detail: Readonly<Record<string, unknown>>,
 ): AuditRecord {
-  const version = row.wrapped.kekVersion;
-  return {
-    at,
-    action,
-    cause: { kind: 'operator', by },
-    servers: [row.serverId],
-    versionBefore: version,
-    versionAfter: version,
-    reason,
-    detail,
-  };
+  return { ...toServerRecord(action, row, by, at, detail), versionBefore: row.wrapped.kekVersion, reason };
 }

@@ -11,6 +11,7 @@ import type { Clock } from '../ports/runtime.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { onConflict } from './on-conflict.ts';
 import { requireKek } from './require-kek.ts';
+import { toRotationRecord } from './rotation-record.ts';
 import { toSnapshot } from './snapshot.ts';
 
 export interface StartCommand {
@@ -39,16 +40,7 @@ export function makeStartRewrap(deps: StartRewrapDeps): StartRewrap {
       const now = clock.now();
       const value = withResumed(stored.kek.value, now);
       if (value === stored.kek.value) return false;
-      const record = {
-        at: now,
-        action: 'kek.rotation' as const,
-        cause: { kind: 'operator', by } as const,
-        servers: [],
-        versionBefore: null,
-        versionAfter: value.target,
-        reason: 'resumed',
-        detail: { epoch: value.epoch },
-      };
+      const record = toRotationRecord(value, 'resumed', { kind: 'operator', by }, now);
       await keks.commit(kek, {
         kek: { value, etag: stored.kek.etag },
         versions: [],

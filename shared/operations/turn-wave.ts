@@ -4,6 +4,7 @@ import { decideWave, type RotationCount, withWave } from '../domain/decide-wave.
 import type { KekState } from '../domain/kek.ts';
 import { keyUrl } from '../domain/key-id.ts';
 import type { OutboxEntry } from '../ports/kek-store.ts';
+import { toRotationRecord } from './rotation-record.ts';
 
 export interface WaveTurn {
   readonly kek: KekState;
@@ -16,18 +17,9 @@ export function turnWave(before: KekState, count: RotationCount, cause: Cause, n
   if (decision.kind === 'none') return null;
   const kek = withWave(before, decision, now);
   const { epoch, target } = kek;
-  const record = (reason: string, detail: Readonly<Record<string, unknown>>) => ({
-    at: now,
-    action: 'kek.rotation' as const,
-    cause,
-    servers: [],
-    versionBefore: null,
-    versionAfter: target,
-    reason,
-    detail: { epoch, ...detail },
-  });
   if (decision.kind === 'open') {
-    return { kek, outbox: { audit: [record('wave', { wave: decision.wave })], events: [] } };
+    const record = toRotationRecord(kek, 'wave', cause, now, { wave: decision.wave });
+    return { kek, outbox: { audit: [record], events: [] } };
   }
   const { failures } = decision;
   const subject = keyUrl(before.kek, target ?? undefined);
@@ -39,5 +31,6 @@ export function turnWave(before: KekState, count: RotationCount, cause: Cause, n
     time: now,
     data: { reason: 'halted', target, failures },
   } as const;
-  return { kek, outbox: { audit: [record('halted', { failures })], events: [event] } };
+  const record = toRotationRecord(kek, 'halted', cause, now, { failures });
+  return { kek, outbox: { audit: [record], events: [event] } };
 }
