@@ -1,5 +1,6 @@
 // From a server's id to its row: the index says which KEK's partition answers for it.
 import { CmkError } from '../domain/errors.ts';
+import type { KekId } from '../domain/key-id.ts';
 import type { ServerRow } from '../domain/server.ts';
 import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
@@ -51,6 +52,17 @@ export async function findArrived(
   const again = await find(deps, serverId);
   if (again.value.incoming) throw isMoving(serverId);
   return again;
+}
+
+/** The row of a server whose KEK is known: who asks has just seen it there. @throws CmkError ServerNotFound, InvalidRow, StoreUnavailable */
+export async function readRow(
+  servers: ServerStore,
+  kek: KekId,
+  serverId: string,
+): Promise<Stored<ServerRow>> {
+  const stored = await servers.read(kek, serverId);
+  if (stored !== undefined) return stored;
+  throw new CmkError('ServerNotFound', `${serverId} is gone`, { remedy: 'Register it again.' });
 }
 
 export const notFound = (serverId: string) =>

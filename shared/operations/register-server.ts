@@ -1,5 +1,5 @@
 // Registers a server: makes its DEK once, files the wrapping in a second place, and indexes it (design 9).
-import { CmkError, isCmkError } from '../domain/errors.ts';
+import { isCmkError } from '../domain/errors.ts';
 import { findVersion } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
 import type { VersionState } from '../domain/key-status.ts';
@@ -12,6 +12,7 @@ import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { assertValid, type CheckRegistration } from './check-registration.ts';
+import { readRow } from './find-server.ts';
 import { type MakeWrappingDeps, makeWrapping, rewrapDek } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
 import { assertFree, dekAlreadyMade, type Prepared, prepareRegistration } from './prepare-registration.ts';
@@ -172,13 +173,13 @@ async function importOnce(
  */
 async function lookAt(deps: RegisterDeps, kek: KekId, command: RegisterCommand): Promise<Stored<ServerRow>> {
   const { serverId, by } = command;
-  const row = await readRow(deps, kek, serverId);
+  const row = await readRow(deps.servers, kek, serverId);
   const stored = await deps.keks.read(kek);
   const version = stored && findVersion(toSnapshot(stored), row.value.wrapped.kekVersion);
   const stranded = row.value.pinned && version?.retiredAt ? version : undefined;
   if (stranded !== undefined) {
     await onConflict(async () => {
-      const { value, etag } = await readRow(deps, kek, serverId);
+      const { value, etag } = await readRow(deps.servers, kek, serverId);
       const freed = { ...value, pinned: false };
       await deps.servers.commit(kek, [{ value: freed, etag, history: null }], {
         audit: [toRegistered(freed, by, deps.clock.now(), false)],
@@ -201,10 +202,4 @@ async function lookAt(deps: RegisterDeps, kek: KekId, command: RegisterCommand):
   await deps.queue.enqueueRewrap([message]);
   assertNotRetired(kek, stranded);
   return row;
-}
-
-async function readRow({ servers }: RegisterDeps, kek: KekId, serverId: string): Promise<Stored<ServerRow>> {
-  const stored = await servers.read(kek, serverId);
-  if (stored !== undefined) return stored;
-  throw new CmkError('ServerNotFound', `${serverId} is gone`, { remedy: 'Register it again.' });
 }

@@ -1,11 +1,11 @@
 // What may change of a registered server: how it is reached, its policy, its labels, its principal, and whether it is
 // pinned to a version. Never its DEK, nor the KEK that it is under.
 import type { AuditRecord } from '../domain/audit.ts';
-import { CmkError } from '../domain/errors.ts';
 import type { KekId } from '../domain/key-id.ts';
 import type { ServerRow } from '../domain/server.ts';
 import type { ServerWrite } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
+import { readRow } from './find-server.ts';
 import { rewrapDek } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
 import { assertMayUpdate, isPrincipalChange } from './prepare-registration.ts';
@@ -27,9 +27,7 @@ export async function updateServer(
 ): Promise<void> {
   const { serverId, by } = command;
   await onConflict(async () => {
-    const stored = await deps.servers.read(kek, serverId);
-    if (stored === undefined)
-      throw new CmkError('ServerNotFound', `${serverId} is gone`, { remedy: 'Register it again.' });
+    const stored = await readRow(deps.servers, kek, serverId);
     assertMayUpdate(stored, command);
     const { write, audit: rewrapped } = await pinTo(deps, kek, pin, stored, by);
     const before = write.value;
