@@ -203,7 +203,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
         escrow.ensureContainer(),
         exports.ensureContainer(),
       ]),
-    submitHint: makeSubmitHint({ keks, queue, log }),
+    submitHint: makeSubmitHint({ keks, queue, clock, log }),
     rejectInput: makeRejectInput({ outbox, clock, log }),
     reconcileKek,
     rewrapDeks,

@@ -69,7 +69,7 @@ async function register(context: CliContext, serverId: string, options: Register
     line(`${server.serverId} ${did}: ${paintState(paint, server.state)}`);
     line(`key  ${server.keyId}`);
     line(`DEK  ${server.dekId}${options.out === undefined ? '' : `; its wrapping is in ${options.out} too`}`);
-    if (server.remedy !== null) line(server.remedy);
+    if (server.remedy !== null && server.reason !== 'AccessNotApplied') line(server.remedy);
   });
 }
 

@@ -109,11 +109,11 @@ async function order(
   });
   const after = parseAnswer(Server, answer);
   print(context, after, ({ line, paint }) => {
-    line(
-      `${serverId}: ${paintState(paint, after.state)}${after.reason === null ? '' : ` (${after.reason})`}`,
-    );
+    // The order is on its way: that is what the state says.
+    const isUnderWay = after.reason === null || after.reason === 'AccessNotApplied';
+    line(`${serverId}: ${paintState(paint, after.state)}${isUnderWay ? '' : ` (${after.reason})`}`);
     if (path === 'key') line(after.movingTo === null ? `key  ${after.keyId}` : `moving to ${after.movingTo}`);
-    if (after.remedy !== null) line(after.remedy);
+    if (after.remedy !== null && !isUnderWay) line(after.remedy);
   });
 }
 

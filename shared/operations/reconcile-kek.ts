@@ -83,14 +83,12 @@ export function makeReconcileKek(deps: ReconcileDeps): ReconcileKek {
       const held = await isBreakerHolding(snapshot, observation);
       const now = clock.now();
       const decision = decideKek(snapshot, observation, { now, rules, held });
-      const isFromAzure = cause.kind === 'event' || cause.kind === 'auditLog';
-      const lastHintAt = isFromAzure ? now : snapshot.kek.lastHintAt;
       const versions = decision.snapshot.versions.flatMap((value) => {
         const before = stored.versions.find((one) => one.value.version === value.version);
         return isWorthWriting(before?.value, value) ? [{ value, etag: before?.etag ?? null }] : [];
       });
       await keks.commit(kek, {
-        kek: { value: { ...decision.snapshot.kek, observedFrom: from, lastHintAt }, etag: stored.kek.etag },
+        kek: { value: { ...decision.snapshot.kek, observedFrom: from }, etag: stored.kek.etag },
         versions,
         outbox: toOutbox(decision, cause, now),
       });

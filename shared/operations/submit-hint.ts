@@ -2,19 +2,32 @@
 //
 // Invariant I-01: events are hints, the vault is the truth, the table is the memory. A hint is no more than the name
 // of a KEK: what it claims has happened is never believed.
-import type { KekStore } from '../ports/kek-store.ts';
-import type { Log } from '../ports/runtime.ts';
+import { isCmkError } from '../domain/errors.ts';
+import type { KekStore, StoredKek } from '../ports/kek-store.ts';
+import type { Clock, Log } from '../ports/runtime.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import type { Hint } from './hint.ts';
 
+export interface SubmitHintDeps {
+  readonly keks: KekStore;
+  readonly queue: WorkQueue;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** That a hint came is written down so often at most: of a flood, only that there is one. */
+const NOTED_EVERY_MS = 60_000;
+
 /** A hint about a KEK that isn't held, or about a vault without one, is counted and that is all. */
 export const makeSubmitHint =
-  ({ keks, queue, log }: { readonly keks: KekStore; readonly queue: WorkQueue; readonly log: Log }) =>
+  (deps: SubmitHintDeps) =>
   async ({ target, cause }: Hint): Promise<void> => {
+    const { keks, queue, log } = deps;
     if (target.kind === 'kek') {
-      if ((await keks.read(target.kek)) === undefined)
-        return log.count('hint.notHeld', { cause: cause.kind });
+      const stored = await keks.read(target.kek);
+      if (stored === undefined) return log.count('hint.notHeld', { cause: cause.kind });
       await queue.enqueueReconcile({ kek: target.kek, cause });
+      await note(deps, stored);
       return log.count('hint.accepted', { cause: cause.kind });
     }
     let held = 0;
@@ -24,3 +37,16 @@ export const makeSubmitHint =
     }
     log.count(held === 0 ? 'hint.notHeld' : 'hint.accepted', { cause: cause.kind });
   };
+
+/** So that people see whether events of this key arrive at all. Nothing is decided by it. */
+async function note({ keks, clock }: SubmitHintDeps, { kek: { value, etag } }: StoredKek): Promise<void> {
+  const now = clock.now();
+  if (value.lastHintAt !== null && now.getTime() - value.lastHintAt.getTime() < NOTED_EVERY_MS) return;
+  try {
+    const kek = { value: { ...value, lastHintAt: now }, etag };
+    await keks.commit(value.kek, { kek, versions: [], outbox: null });
+  } catch (error) {
+    // Somebody else has written the row, or the table is away: the hint itself is on its way, and the next is noted.
+    if (!isCmkError(error)) throw error;
+  }
+}

@@ -203,7 +203,7 @@ export function makeWorld(options: WorldOptions = {}) {
       deleteServer: makeDeleteServer({ keks, servers, index, escrow, access, finishMove, clock, random }),
       drillServer: makeDrillServer({ keks, servers, index, queue, access, outbox, clock, log }),
       recordPoison: makeRecordPoison({ servers, outbox, clock, log }),
-      submitHint: makeSubmitHint({ keks, queue, log }),
+      submitHint: makeSubmitHint({ keks, queue, clock, log }),
       rejectInput: makeRejectInput({ outbox, clock, log }),
       releaseDek: makeReleaseDek({
         keks,

@@ -13,6 +13,11 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/\b[\w-]{43}\b/g, '<thumbprint>'],
   [/\d+(?:[.,]\d+)*/g, '<n>'],
   [/<n> (?:ms|s|min)\b/g, '<duration>'],
+  // How far a worker is when the answer is given; what it must come to is waited for in the play itself.
+  [
+    /^([\w<>-]+(?:| is registered| is a \w+ of [\w<>-]+): )(?:PendingKey|Ready|Re\w+ing|Inaccessible)\b/gm,
+    '$1<state>',
+  ],
 ];
 
 /** What differs from day to day made equal: names, times, amounts, and the widths of tables. */

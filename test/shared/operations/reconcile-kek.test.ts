@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import type { Cause } from '../../../shared/domain/audit.ts';
 import type { KekId } from '../../../shared/domain/key-id.ts';
 import { httpFault } from '../../fakes/key-vault.ts';
 import { storeUnavailable } from '../../fakes/memory-tables.ts';
@@ -47,28 +46,8 @@ describe('reconcileKek', () => {
     const after = await world.stores.keks.read(KEK);
     expect(after?.versions).toEqual(before?.versions);
     const now = world.clock.now();
-    expect(after?.kek.value).toEqual({ ...before?.kek.value, observedFrom: now, lastHintAt: now });
+    expect(after?.kek.value).toEqual({ ...before?.kek.value, observedFrom: now });
     expect(world.queue.sent.length).toBe(sent);
-  });
-
-  test('notes when Azure last told of something, and not its own looks', async () => {
-    const world = makeWorld();
-    await world.begin(1);
-    expect((await world.kek()).lastHintAt).toBeNull();
-    const tells: readonly Cause[] = [
-      { kind: 'event', id: 'e1', type: 'Microsoft.KeyVault.KeyNearExpiry' },
-      { kind: 'auditLog', id: 'a1', operation: 'KeyUpdate', by: null },
-    ];
-    for (const cause of tells) {
-      world.clock.advance(10);
-      await world.app.reconcileKek({ kek: KEK, cause }, null);
-      expect((await world.kek()).lastHintAt).toEqual(world.clock.now());
-    }
-    const told = world.clock.now();
-    world.clock.advance(10);
-    for (const cause of [{ kind: 'probe' }, { kind: 'sweep' }] as const)
-      await world.app.reconcileKek({ kek: KEK, cause }, null);
-    expect((await world.kek()).lastHintAt).toEqual(told);
   });
 
   test('writes a version that looks as before once a minute, to say that it was looked at', async () => {

@@ -14,7 +14,7 @@ const cause = eventCause('e1');
 const waiting = () => world.queue.waiting('reconcile-keks').map(({ message }) => message);
 
 describe('submitHint', () => {
-  test('I-01: a hint is a look at one KEK and nothing else: no row changes and no vault is asked', async () => {
+  test('I-01: a hint is a look at one KEK and nothing else: nothing is decided and no vault is asked', async () => {
     const calls = world.vault.calls.length;
     await world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause });
     expect(waiting()).toEqual([{ kek: KEK, cause }]);
@@ -40,5 +40,39 @@ describe('submitHint', () => {
     await world.hint(KEK, { kind: 'event', id: 'forged', type: 'Microsoft.KeyVault.KeyExpired' });
     await world.queue.drainFor(60);
     expect(await world.rows()).toEqual(before);
+  });
+
+  test('that a hint of a key came is noted, once a minute; that of a vault is not', async () => {
+    const hint = () => world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause });
+    await world.app.submitHint({ target: { kind: 'vault', vault: VAULT }, cause });
+    expect((await world.kek()).lastHintAt).toBeNull();
+    await hint();
+    const first = world.clock.now();
+    expect((await world.kek()).lastHintAt).toEqual(first);
+    world.clock.advance(59);
+    await hint();
+    expect((await world.kek()).lastHintAt).toEqual(first);
+    world.clock.advance(1);
+    await hint();
+    expect((await world.kek()).lastHintAt).toEqual(world.clock.now());
+  });
+
+  test('a note that can’t be made, for a row that changed or a table that is away, loses no hint', async () => {
+    world.stores.failNext('keks.commit', 'before');
+    await world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause });
+    const undo = world.stores.onBeforeCommit(() => world.changeKek({ observedFrom: world.clock.now() }));
+    await world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause });
+    undo();
+    expect(waiting()).toHaveLength(2);
+    expect((await world.kek()).lastHintAt).toBeNull();
+  });
+
+  test('what is no fault of the store’s is not swallowed', async () => {
+    const undo = world.stores.onBeforeCommit(() => {
+      throw new TypeError('broken');
+    });
+    const hint = world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause });
+    await expect(hint).rejects.toThrow('broken');
+    undo();
   });
 });
