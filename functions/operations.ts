@@ -230,7 +230,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     holdKek: makeHoldKek({ keks, queue, clock }),
     revalidateServer: makeRevalidateServer({ keks, servers, index, reconcileKek, lookNow, log }),
     deleteServer: makeDeleteServer({ keks, servers, index, escrow, access, finishMove, clock, random }),
-    drillServer: makeDrillServer({ keks, servers, index, queue, access, outbox, clock, log }),
+    drillServer: makeDrillServer({ keks, servers, index, queue, access, outbox, finishMove, clock, log }),
     recordPoisoned: makeRecordPoison({ servers, outbox, clock, log }),
     registerServer: makeRegisterServer(registration),
     validateRegistration: makeValidateRegistration(registration),

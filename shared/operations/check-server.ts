@@ -76,10 +76,13 @@ function checkInspection(
       : failed(
           'MaintenanceDatabaseOpen',
           `Anyone may connect to "${access.maintenanceDatabase}", also when access is revoked.`,
-          `${publicConnect}.`,
+          `Run REVOKE CONNECT ON DATABASE ${quote(access.maintenanceDatabase)} FROM PUBLIC;`,
         ),
   ];
 }
+
+/** A name as SQL has it. */
+const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
 function checkFailure(error: CmkError, access: PostgresAccess): readonly RegistrationCheck[] {
   const { message, remedy } = error;

@@ -11,7 +11,8 @@ import { isApplied, type ServerRow } from '../domain/server.ts';
 import type { OutboxStore } from '../ports/outbox-store.ts';
 import { type ApplyAccessDeps, makeApplyServerAccess } from './apply-server-access.ts';
 import { assertDrillable, refuseDrill, requireDrillable, watchAccess } from './drill-checks.ts';
-import { findLiveServer, notFound } from './find-server.ts';
+import { findArrived, findLiveServer, notFound } from './find-server.ts';
+import type { FinishMove } from './finish-move.ts';
 import { makeHold, toHoldOutbox } from './hold-record.ts';
 import { onConflict } from './on-conflict.ts';
 import { toRecord } from './registration-row.ts';
@@ -36,12 +37,13 @@ export interface DrillResult {
 
 /**
  * DrillRefused says what was against it, or, with `detail.phase`, what went wrong on the way.
- * @throws CmkError ServerNotFound, ServerDeleted, DrillRefused, InvalidRow, StoreUnavailable
+ * @throws CmkError ServerNotFound, ServerDeleted, ServerMoving (retryable), DrillRefused, InvalidRow, StoreUnavailable
  */
 export type DrillServer = (command: DrillCommand) => Promise<DrillResult>;
 
 export interface DrillDeps extends Omit<ApplyAccessDeps, 'rules'> {
   readonly outbox: OutboxStore;
+  readonly finishMove: FinishMove;
 }
 
 /** Longer than revoking is waited for. A drill whose process ends in the middle is over then. */
@@ -71,7 +73,7 @@ export function makeDrillServer(deps: DrillDeps): DrillServer {
   const { queue, outbox, clock } = deps;
 
   return async ({ serverId, by }) => {
-    const { value: row } = await findLiveServer(deps, serverId);
+    const { value: row } = await findArrived(deps, serverId, findLiveServer);
     const { kek } = row;
     const access = requireDrillable(row, toSnapshot(await requireKek(deps.keks, kek)), clock.now());
     await assertDrillable(deps.access, serverId, access);

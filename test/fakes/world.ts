@@ -201,7 +201,7 @@ export function makeWorld(options: WorldOptions = {}) {
       holdKek: makeHoldKek({ keks, queue, clock }),
       revalidateServer: makeRevalidateServer({ keks, servers, index, reconcileKek, lookNow, log }),
       deleteServer: makeDeleteServer({ keks, servers, index, escrow, access, finishMove, clock, random }),
-      drillServer: makeDrillServer({ keks, servers, index, queue, access, outbox, clock, log }),
+      drillServer: makeDrillServer({ keks, servers, index, queue, access, outbox, finishMove, clock, log }),
       recordPoison: makeRecordPoison({ servers, outbox, clock, log }),
       submitHint: makeSubmitHint({ keks, queue, clock, log }),
       rejectInput: makeRejectInput({ outbox, clock, log }),

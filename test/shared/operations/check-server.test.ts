@@ -124,9 +124,13 @@ describe('checkServer', () => {
   });
 
   test('a maintenance database that anyone may enter is no lack of rights', async () => {
-    const { server, report } = begin();
+    const { server, report, checkServer } = begin();
     server.openMaintenance(true);
     expect(await report()).toEqual({ ...SOUND, MaintenanceDatabaseOpen: 'failed' });
+    const checks = await checkServer({ ...server.access, maintenanceDatabase: 'the "one"' });
+    expect(checks.find(({ code }) => code === 'MaintenanceDatabaseOpen')?.remedy).toBe(
+      'Run REVOKE CONNECT ON DATABASE "the ""one""" FROM PUBLIC;',
+    );
   });
 
   test('what is no answer of a server is thrown', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CmkError } from '../../../shared/domain/errors.ts';
+import { keyUrl } from '../../../shared/domain/key-id.ts';
 import type { DrillResult } from '../../../shared/operations/drill-server.ts';
 import type { ServerAccess } from '../../../shared/ports/server-access.ts';
 import type { CommitHook } from '../../fakes/memory-stores.ts';
@@ -194,7 +195,6 @@ describe('a drill is refused, and nothing is changed', () => {
     ['alertOnly', { keyLossPolicy: 'alertOnly' }],
     ['no access', { access: { kind: 'none' } }],
     ['a replica', { copyOf: { serverId: 'x', kind: 'replica' } }],
-    ['arriving', { incoming: true }],
     ['moving', { moving: { from: KEK, to: { ...KEK, name: 'other' }, since: new Date(), by: 'ben' } }],
   ] as const)('%s', async (_, change) => {
     const { world } = await begin();
@@ -224,6 +224,41 @@ describe('a drill is refused, and nothing is changed', () => {
     const doubtful = await begin();
     await doubtful.world.changeVersion(doubtful.version, { status: 'unknown', reason: 'Throttled' });
     await refused(doubtful.world, { reason: 'Throttled' });
+  });
+
+  test('a row that has just arrived, and whose move ends only now', async () => {
+    const { world } = await begin();
+    await world.changeRow('s001', { incoming: true });
+    const moving = { code: 'ServerMoving', retryable: true };
+    await expect(run(world)).rejects.toMatchObject(moving);
+    expect(await world.row('s001')).toMatchObject({ incoming: true, hold: null });
+    // What the row that is left says of a hold counts in the new one, too.
+    const to = { ...KEK, name: 'other' };
+    world.vault.createVersion(to);
+    world.stores.failNext('servers.remove', 'before');
+    await world.changeRow('s001', { incoming: false });
+    const order = { serverId: 's001', keyId: keyUrl(to), by: 'ben', ifMatch: null };
+    await expect(world.app.moveServer(order)).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    expect(await world.row('s001', to)).toMatchObject({ incoming: true });
+    const hold = { by: 'ben', reason: 'x', since: world.clock.now(), until: null };
+    await world.changeRow('s001', { hold });
+    await expect(run(world)).rejects.toMatchObject({
+      code: 'DrillRefused',
+      detail: { reason: 'OperatorHold' },
+    });
+    expect(await world.row('s001', to)).toMatchObject({ incoming: false, hold });
+  });
+
+  test('a row that arrives is drilled in its new place', async () => {
+    const { world } = await begin();
+    const to = { ...KEK, name: 'other' };
+    world.vault.createVersion(to);
+    world.stores.failNext('servers.remove', 'before');
+    const order = { serverId: 's001', keyId: keyUrl(to), by: 'ben', ifMatch: null };
+    await expect(world.app.moveServer(order)).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    expect(await run(world)).toMatchObject({ sessionsEnded: 0 });
+    expect(await world.audited('server.drilled', to)).toHaveLength(1);
+    expect(world.isOpen('s001')).toBe(true);
   });
 
   test('a server that cannot be asked, or that turns out a replica, or whose rights would leave it half done', async () => {
