@@ -34,6 +34,8 @@ export interface StackOptions {
   /** How long a message stays out of sight after the host that took it was killed. Azure: 600. */
   readonly queueLeaseSeconds?: number;
   readonly onHostLog?: (line: string) => void;
+  /** The host runs the bundle rather than the build. */
+  readonly bundle?: boolean;
 }
 
 export interface Stack {
@@ -70,7 +72,12 @@ const EVENT_FUNCTIONS = {
 
 const compiled = !import.meta.url.endsWith('.ts');
 const root = fileURLToPath(new URL(compiled ? '../../../' : '../../', import.meta.url));
-const entry = join(root, compiled ? 'dist/functions/index.js' : 'functions/index.ts');
+const build = {
+  entry: join(root, compiled ? 'dist/functions/index.js' : 'functions/index.ts'),
+  hostJson: join(root, 'host.json'),
+};
+/** What is deployed, as `npm run bundle` makes it. */
+const bundle = { entry: join(root, 'dist/bundle/index.js'), hostJson: join(root, 'dist/bundle/host.json') };
 
 const makeSigningKey = (): string =>
   generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64');
@@ -144,10 +151,11 @@ async function start(
   const quiet = { ...settings, PGCMK_LOG_LEVEL: 'warn' };
   const operations = buildOperations(readConfig(quiet), (name) => settings[name]);
 
+  const app = options.bundle === true ? bundle : build;
   const spawn = (port: number) =>
     spawnHost({
-      entry,
-      hostJsonPath: join(root, 'host.json'),
+      entry: app.entry,
+      hostJsonPath: app.hostJson,
       env,
       port,
       queueLeaseSeconds: options.queueLeaseSeconds ?? 15,
