@@ -7,6 +7,7 @@ export type CliCode =
   | 'ConfigMissing' // no URL, or no way to a token
   | 'ConfigWrong' // one that can't be used
   | 'FileUnusable' // a file that can't be read, written or understood
+  | 'OutputLost' // whoever was to read the key is gone
   | 'NotConfirmed' // nothing was changed
   | 'TokenUnavailable' // the identity gave no token
   | 'AppUnreachable' // no answer came
@@ -18,6 +19,7 @@ const EXIT_CODES: Readonly<Record<CliCode, ExitCode>> = {
   ConfigMissing: EXIT.usage,
   ConfigWrong: EXIT.usage,
   FileUnusable: EXIT.usage,
+  OutputLost: EXIT.unexpected,
   NotConfirmed: EXIT.usage,
   TokenUnavailable: EXIT.unavailable,
   AppUnreachable: EXIT.unavailable,

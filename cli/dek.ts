@@ -47,7 +47,7 @@ function parseServer(text: string): string {
   throw new InvalidArgumentError('1 to 63 lower-case letters, digits and dashes.');
 }
 
-/** @throws CliError UsageWrong, FileUnusable, LeaseLost, and what {@link askDek} throws */
+/** @throws CliError UsageWrong, FileUnusable, OutputLost, LeaseLost, and what {@link askDek} throws */
 async function runDek(context: CliContext, host: DekHost, options: DekOptions): Promise<void> {
   const { io } = context;
   const { server, format, out, watch, onLost } = options;
@@ -110,7 +110,7 @@ function writeTo(stream: OutputStream, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) =>
       reject(
-        cliError('FileUnusable', "the key can't be written to standard output", 'See who reads it.', error),
+        cliError('OutputLost', "the key can't be written to standard output", 'See who reads it.', error),
       );
     // A reader that is gone is told by an event as well, which would end the process.
     stream.once('error', fail);

@@ -21,6 +21,8 @@ const io: CliIo = {
 
 // `pg-cmk servers | head`: whoever reads has read enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // `pg-cmk dek` listens while it writes the key, and ends by itself: there, nobody has read enough.
+  if (process.stdout.listenerCount('error') > 1) return;
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
 });

@@ -151,7 +151,7 @@ describe('pg-cmk dek', () => {
   test('says so where its reader is gone', async () => {
     const { run, stdout } = await begin();
     stdout.destroy();
-    await expect(run('--server', 's001')).rejects.toMatchObject({ code: 'FileUnusable' });
+    await expect(run('--server', 's001')).rejects.toMatchObject({ code: 'OutputLost', exitCode: 1 });
   });
 });
 

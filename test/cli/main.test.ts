@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { EXIT } from '../../cli/exit-codes.ts';
+import { PRINCIPAL, startDekApp } from '../fixtures/dek-app.ts';
 import { aServer } from './answers-of-api.ts';
 import { problem, startFakeApi } from './fake-api.ts';
 import { run } from './run.ts';
@@ -21,6 +22,16 @@ async function spawn(argv: readonly string[], env: Readonly<Record<string, strin
     const { code, stdout, stderr } = Object(error);
     return { code, stdout, stderr };
   }
+}
+
+/** By a pipe whose other end is closed before anything is written to it. */
+async function spawnUnread(argv: readonly string[], env: Readonly<Record<string, string>>) {
+  const end = 'exec 3>&1; { "$@" 2>&3; echo " code $?" >&3; } | true';
+  const { stdout } = await promisify(execFile)('sh', ['-c', end, 'sh', process.execPath, MAIN, ...argv], {
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+  });
+  const [, stderr = '', code = ''] = /^(.*) code (\d+)\n$/s.exec(stdout) ?? [];
+  return { code: Number(code), stderr };
 }
 
 describe('the program itself', () => {
@@ -50,6 +61,33 @@ describe('the program itself', () => {
   test('says its version, which is that of the package', async () => {
     const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
     expect((await spawn(['--version'])).stdout).toBe(`${version}\n`);
+  });
+
+  test.each([
+    ['once', []],
+    ['with --watch', ['--watch']],
+  ])('a key whose reader is gone is no success: %s', async (_, options) => {
+    const app = await startDekApp();
+    try {
+      const { code, stderr } = await spawnUnread(['dek', '--server', 's001', ...options], {
+        PG_CMK_URL: app.url,
+        PG_CMK_TOKEN: PRINCIPAL,
+      });
+      expect(app.answers()).toBe(1);
+      expect(stderr).toContain('[OutputLost]');
+      expect(code).toBe(EXIT.unexpected);
+    } finally {
+      await app.stop();
+    }
+  });
+
+  test('a list whose reader has read enough is one', async () => {
+    await using api = await startFakeApi({
+      'GET /api/servers': { body: { servers: [aServer()], held: [], cursor: null } },
+    });
+    const env = { PG_CMK_URL: api.url, PG_CMK_TOKEN: 'tok' };
+    expect(await spawnUnread(['servers'], env)).toEqual({ code: EXIT.ok, stderr: '1 server\n' });
+    expect(api.seen).toHaveLength(1);
   });
 
   test('is made to be run by Node', async () => {
