@@ -190,7 +190,10 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
   });
   const countDependents = makeCountDependents({ servers, exports, clock });
   const soakHours = config.retireSoakHours;
-  const issuerKeys = config.api === null ? null : makeIssuerKeys(config.api.issuer, config.api.jwksUri);
+  const issuerKeys =
+    config.api === null
+      ? null
+      : makeIssuerKeys(config.api.issuer, config.api.jwksUri, { now: clock.now, log });
 
   return {
     stores,

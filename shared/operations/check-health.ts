@@ -18,8 +18,11 @@ export type CheckHealth = () => Promise<readonly HealthCheck[]>;
 export interface HealthDeps {
   readonly keks: KekStore & BreakerStore;
   readonly queues: QueueGauge;
-  /** Whether the issuer's keys can be had; null: no issuer is configured. */
-  readonly checkIssuer: (() => Promise<void>) | null;
+  /**
+   * Whether the issuer's keys can be had; with an answer: only old ones, and until when they are used. null: no issuer
+   * is configured.
+   */
+  readonly checkIssuer: (() => Promise<{ readonly fetchedAt: Date; readonly usedUntil: Date } | null>) | null;
   /** The time between two probes of a version that the vaults' limits allow, in seconds, per vault. */
   readonly stretchedSeconds: () => ReadonlyMap<string, number>;
   readonly clock: Clock;
@@ -168,6 +171,13 @@ async function checkIssuer({ checkIssuer: look }: HealthDeps): Promise<readonly 
       ),
     ];
   }
-  await look();
-  return [ok('issuer', 'its keys are there')];
+  const old = await look();
+  if (old === null) return [ok('issuer', 'its keys are there')];
+  return [
+    degraded(
+      'issuer',
+      `it can not be asked: its keys of ${old.fetchedAt.toISOString()} are used until ${old.usedUntil.toISOString()}`,
+      'Check PGCMK_AUTH_ISSUER, PGCMK_AUTH_JWKS_URI and the way out of the app: after that nobody is let in.',
+    ),
+  ];
 }

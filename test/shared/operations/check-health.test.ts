@@ -19,7 +19,7 @@ const makeCheck = (change: Partial<HealthDeps> = {}) =>
   makeCheckHealth({
     keks: world.stores.keks,
     queues: { depths: async () => depths },
-    checkIssuer: async () => undefined,
+    checkIssuer: async () => null,
     stretchedSeconds: () => new Map([['a', 3]]),
     clock: world.clock,
     rules: { probeSeconds: 10, sweepSeconds: RULES.sweepSeconds, breakerHoldMinutes: 60 },
@@ -117,6 +117,15 @@ describe('health', () => {
       tables: { status: 'failing', detail: 'could not be asked: StoreUnavailable' },
       queues: { status: 'failing', detail: 'could not be asked: Unexpected' },
       issuer: { status: 'failing', detail: 'could not be asked: IssuerUnavailable', remedy: 'Wait.' },
+    });
+  });
+
+  test('says until when the old keys of an issuer that is out are used', async () => {
+    const [fetchedAt, usedUntil] = [new Date('2030-01-01T00:00:00Z'), new Date('2030-01-02T00:00:00Z')];
+    expect((await check({ checkIssuer: async () => ({ fetchedAt, usedUntil }) }))['issuer']).toMatchObject({
+      status: 'degraded',
+      detail: expect.stringMatching(/2030-01-01T00:00:00.*until 2030-01-02T00:00:00/),
+      remedy: expect.stringContaining('PGCMK_AUTH_ISSUER'),
     });
   });
 
