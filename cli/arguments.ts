@@ -3,14 +3,19 @@ import { InvalidArgumentError } from 'commander';
 import { type KeyUrl, keyUrl, parseKeyUrl, parseVersion } from '../shared/domain/key-id.ts';
 import { cliError } from './cli-error.ts';
 
-/** `https://{vault}/keys/{name}[/{version}]`, or in short `{vault}/{name}[/{version}]`. */
+/** `https://{vault}/keys/{name}[/{version}]`, the same without `https://`, or in short `{vault}/{name}[/{version}]`. */
 export function parseKey(text: string): KeyUrl {
   return asArgument(() => {
     if (text.includes('://')) return parseKeyUrl(text);
     const [vault = '', ...rest] = text.split('/');
-    return parseKeyUrl(`https://${vault}/keys/${rest.join('/')}`);
+    const path = isUrlPath(rest) ? rest.slice(1) : rest;
+    return parseKeyUrl(`https://${vault}/keys/${path.join('/')}`);
   });
 }
+
+/** Not so where a key named `keys` is meant, with one of its versions. */
+const isUrlPath = ([keys, name = '', version]: readonly string[]): boolean =>
+  keys === 'keys' && name !== '' && (version !== undefined || !/^[0-9a-f]{32}$/i.test(name));
 
 export const toKeyUrl = ({ kek, version }: KeyUrl): string => keyUrl(kek, version ?? undefined);
 

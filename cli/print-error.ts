@@ -33,22 +33,27 @@ export function printError(
   }
   const paint = makePaint(stderr, env);
   stderr.write(`${paint('bad', 'error')}: ${plain(error.message)} [${plain(error.code)}]\n`);
-  for (const { pointer, message } of faults) stderr.write(`  ${plain(`${pointer || '/'}: ${message}`)}\n`);
-  for (const text of toLines(members)) stderr.write(`  ${plain(text)}\n`);
+  const lines = [
+    ...faults.map(({ pointer, message }) => `${pointer || '/'}: ${message}`),
+    ...toLines(members, error.remedy),
+  ];
+  // A single fault is the sentence itself.
+  for (const text of lines) if (text !== error.message) stderr.write(`  ${plain(text)}\n`);
   stderr.write(`${plain(error.remedy)}\n`);
 }
 
 /** What a problem says beyond its sentence: a line for each failed check or dependent, and each plain member. */
-function toLines(members: ApiProblem['members']): readonly string[] {
+function toLines(members: ApiProblem['members'], said: string): readonly string[] {
   return Object.entries(members).flatMap(([name, value]) =>
-    Array.isArray(value) ? value.flatMap((one) => toLine(one)) : toMember(name, value),
+    Array.isArray(value) ? value.flatMap((one) => toLine(one, said)) : toMember(name, value),
   );
 }
 
 const toMember = (name: string, value: unknown): readonly string[] =>
   typeof value === 'string' || typeof value === 'number' ? [`${name}: ${value}`] : [];
 
-function toLine(one: unknown): readonly string[] {
+/** @param said the remedy that comes last anyway */
+function toLine(one: unknown, said: string): readonly string[] {
   if (typeof one !== 'object' || one === null) return [String(one)];
   const { outcome, code, message, remedy, kind, count, examples }: Readonly<Record<string, unknown>> = {
     ...one,
@@ -58,6 +63,7 @@ function toLine(one: unknown): readonly string[] {
     return [`${count} × ${kind}${among}`];
   }
   if (outcome === 'passed' || outcome === 'skipped') return [];
-  if (code !== undefined) return [`${code}: ${message}${typeof remedy === 'string' ? ` ${remedy}` : ''}`];
+  const isNews = typeof remedy === 'string' && remedy !== said;
+  if (code !== undefined) return [`${code}: ${message}${isNews ? ` ${remedy}` : ''}`];
   return [JSON.stringify(one)];
 }

@@ -1,6 +1,6 @@
 // The whole command line, from its arguments to its exit code; main.ts gives it the real outside.
 import { Command, CommanderError, Option } from 'commander';
-import { cliError } from './cli-error.ts';
+import { type CliError, cliError } from './cli-error.ts';
 import { registerAudit } from './commands/audit.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerDrill } from './commands/drill.ts';
@@ -35,7 +35,7 @@ export async function runCli(argv: readonly string[], io: CliIo, version = '0.0.
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
     // No command was given, and the help said which there are.
     if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage;
-    const end = error instanceof CommanderError ? toUsageError(error) : toCliError(error);
+    const end = error instanceof CommanderError ? toUsageError(error, program, argv) : toCliError(error);
     printError(io, findOutput(argv), end);
     return end.exitCode;
   }
@@ -81,8 +81,36 @@ function registerCommands(program: Command, context: CliContext): void {
   registerDoctor(program, context);
 }
 
-const toUsageError = (error: CommanderError) =>
-  cliError('UsageWrong', error.message.replace(/^error: /, ''), 'See pg-cmk --help.', error);
+function toUsageError(error: CommanderError, program: Command, argv: readonly string[]): CliError {
+  const command = findCommand(program, argv);
+  const path = toPath(command);
+  // A group has a default command, and commander takes a name that it doesn't know for an argument of that.
+  const stranger =
+    error.code === 'commander.excessArguments'
+      ? command.commands.flatMap(({ args }) => args).at(0)
+      : undefined;
+  const what =
+    stranger === undefined
+      ? error.message.replace(/^error: /, '').replace(/\.$/, '')
+      : `unknown command '${stranger}' of ${path}`;
+  return cliError('UsageWrong', what, `See ${path} --help.`, error);
+}
+
+/** The command that was meant, as far as its names are known. */
+function findCommand(program: Command, argv: readonly string[]): Command {
+  let command = program;
+  for (const [index, argument] of argv.entries()) {
+    const isValue = ['-o', '--output', '--url'].includes(argv[index - 1] ?? '');
+    if (argument.startsWith('-') || isValue) continue;
+    const next = command.commands.find((one) => one.name() === argument);
+    if (next === undefined) return command;
+    command = next;
+  }
+  return command;
+}
+
+const toPath = (command: Command): string =>
+  command.parent === null ? command.name() : `${toPath(command.parent)} ${command.name()}`;
 
 /** What commander stopped at may come before the option that says how to print it. */
 function findOutput(argv: readonly string[]): GlobalOptions['output'] {

@@ -27,7 +27,10 @@ const withFilter = (command: Command): Command =>
     .option('--to <time>', 'before then');
 
 export function registerAudit(program: Command, context: CliContext): void {
-  const audit = program.command('audit').description('what was decided and done, and why');
+  const audit = program
+    .command('audit')
+    .description('what was decided and done, and why')
+    .addHelpText('after', '\nAlone it is `pg-cmk audit list`, with the options of that.');
 
   withFilter(audit.command('list', { isDefault: true }).description('the records, chain after chain'))
     .option('--limit <n>', 'so many at most', whole(1, 1_000_000))

@@ -20,7 +20,7 @@ export function registerCopy(servers: Command, context: CliContext): void {
       .command('copy <server> <copy>')
       .description('another server with the same DEK (role Dek.Assign)')
       .addOption(
-        new Option('--kind <kind>', 'a replica shares its primary’s key; a restore may have another')
+        new Option('--kind <kind>', "a replica shares its primary's key; a restore may have another")
           .choices(['replica', 'restore'])
           .makeOptionMandatory(),
       )

@@ -6,7 +6,7 @@ import { serverPath } from '../arguments.ts';
 import { confirm } from '../confirm.ts';
 import type { CliContext } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
-import { count, print } from '../print.ts';
+import { print } from '../print.ts';
 
 export function registerDrill(program: Command, context: CliContext): void {
   program
@@ -24,11 +24,11 @@ async function drill(
   const api = context.api();
   if (dryRun === true || context.options().yes !== true) {
     const server = parseAnswer(Server, await api.request('GET', serverPath(serverId)));
-    const { state, sessionsOpen } = server;
-    const sessions = sessionsOpen === null ? 'its sessions end' : `its ${count(sessionsOpen, 'session')} end`;
+    const { state } = server;
+    // How many there are now, nobody has counted: what the server's row says is from when it was last opened.
     const would =
       state === 'Ready'
-        ? `${serverId} is closed and opened again for real, and ${sessions}`
+        ? `${serverId} is closed and opened again for real, and its sessions end`
         : `${serverId} is ${state}: the app refuses a drill`;
     if (dryRun === true) {
       print(context, { dryRun: true, would, server }, ({ line }) => {

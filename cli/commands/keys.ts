@@ -16,7 +16,10 @@ import { readKey } from './read-key.ts';
 type KeyArgument = ReturnType<typeof parseKey>;
 
 export function registerKeys(program: Command, context: CliContext): void {
-  const keys = program.command('keys').description('keys, their versions, policies and holds');
+  const keys = program
+    .command('keys')
+    .description('keys, their versions, policies and holds')
+    .addHelpText('after', '\nAlone it is `pg-cmk keys list`, with the options of that.');
 
   keys
     .command('list', { isDefault: true })
@@ -127,7 +130,7 @@ async function printHold(context: CliContext, key: KeyArgument): Promise<void> {
   print(context, found, ({ line, paint }) => {
     line(`${vault}/${name}: ${hold === null ? paint('good', 'no hold') : paint('bad', 'held')}`);
     line(
-      `${servers === null ? 'its servers' : count(servers, 'server')} ${hold === null ? 'come back as the key allows' : 'lose access'}; see pg-cmk servers --key ${vault}/${name}`,
+      `${servers === null ? 'its servers' : count(servers, 'server')} ${hold === null ? 'follow the key alone' : 'lose access'}; see pg-cmk servers --key ${vault}/${name}`,
     );
   });
 }

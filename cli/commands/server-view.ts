@@ -48,7 +48,7 @@ export function showServer({ facts, paint }: View, server: Server, etag: string 
     ['access', toAccess(server)],
     ['reached by', toWay(server)],
     ['on key loss', toPolicy(server)],
-    ['sessions open', server.sessionsOpen],
+    ['sessions open', server.sessionsOpen === null ? null : `${server.sessionsOpen} when last seen`],
     ['held', hold && `by ${hold.by} since ${instant(hold.since)}: ${hold.reason}${until(hold.until)}`],
     ['DEK', server.dekId],
     ['wrapped', instant(server.wrappedAt)],

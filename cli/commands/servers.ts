@@ -18,7 +18,10 @@ interface ListOptions {
 }
 
 export function registerServers(program: Command, context: CliContext): void {
-  const servers = program.command('servers').description('servers and their state');
+  const servers = program
+    .command('servers')
+    .description('servers and their state')
+    .addHelpText('after', '\nAlone it is `pg-cmk servers list`, with the options of that.');
 
   servers
     .command('list', { isDefault: true })

@@ -51,7 +51,7 @@ function checkClock(check: string, header: string | null, at: number): Finding {
   const off = Math.abs(at - date - 500);
   const severity = off > SKEW_ERROR_MS ? 'error' : off > SKEW_WARNING_MS ? 'warning' : 'ok';
   const found =
-    severity === 'ok' ? 'agrees with the answer’s Date' : `${Math.round(off / 1000)} s off the answer’s Date`;
+    severity === 'ok' ? "agrees with the answer's Date" : `${Math.round(off / 1000)} s off the answer's Date`;
   return finding(
     check,
     severity,

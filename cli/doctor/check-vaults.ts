@@ -72,7 +72,7 @@ function toFindings(vault: string, checks: Validation['checks']): readonly Findi
       finding(
         `vault ${vault}`,
         'ok',
-        'soft delete, purge protection and the app’s rights are as they should be',
+        "soft delete, purge protection and the app's rights are as they should be",
       ),
     ];
   }
@@ -89,6 +89,6 @@ const unseenVaults = (vaults: readonly string[], why: string): readonly Finding[
           'soft delete, purge protection',
           'unseen',
           `${why}: ${some(vaults)}`,
-          `az keyvault show --name ${vaults[0]?.split('.')[0]} --query properties.[enableSoftDelete,enablePurgeProtection,softDeleteRetentionInDays]`,
+          `az keyvault show --name ${vaults[0]?.split('.')[0]} --query 'properties.[enableSoftDelete,enablePurgeProtection,softDeleteRetentionInDays]'`,
         ),
       ];

@@ -52,7 +52,7 @@ export async function checkStatement(
 function toMessage(error: errors.JOSEError): string {
   switch (error.code) {
     case 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED':
-      return 'its signature is not made by the key at hand: it was changed, or is somebody else’s';
+      return "its signature is not made by the key at hand: it was changed, or is somebody else's";
     case 'ERR_JWKS_NO_MATCHING_KEY':
       return 'none of the keys at hand has made it';
     case 'ERR_JOSE_ALG_NOT_ALLOWED':

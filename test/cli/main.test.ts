@@ -117,7 +117,45 @@ describe('a command line', () => {
   test('that is wrong is said in one line, with where to look', async () => {
     const { stderr, stdout } = await run(['servers', '--bogus']);
     expect(stdout).toBe('');
-    expect(stderr).toBe("error: unknown option '--bogus' [UsageWrong]\nSee pg-cmk --help.\n");
+    expect(stderr).toBe("error: unknown option '--bogus' [UsageWrong]\nSee pg-cmk servers --help.\n");
+  });
+
+  test.each([
+    ['bogus', ['bogus'], "unknown command 'bogus'", 'pg-cmk'],
+    [
+      'of a group',
+      ['servers', '--limit', '3', 'sho', 'x'],
+      "unknown command 'sho' of pg-cmk servers",
+      'pg-cmk servers',
+    ],
+    [
+      'of a command',
+      ['-o', 'table', 'servers', 'show'],
+      "missing required argument 'server'",
+      'pg-cmk servers show',
+    ],
+    [
+      'too much',
+      ['servers', 'show', 'x', 'y'],
+      "too many arguments for 'show'. Expected 1 argument but got 2: x, y",
+      'pg-cmk servers show',
+    ],
+  ])('that is wrong is answered with the help that is to the point: %s', async (_name, argv, what, help) => {
+    const { stderr } = await run(argv);
+    expect(stderr).toContain(what);
+    expect(stderr).toContain(`[UsageWrong]\nSee ${help} --help.\n`);
+  });
+
+  test.each([
+    ['vault.azure.net/orders', 'vault.azure.net/orders'],
+    ['vault.azure.net/keys/orders', 'vault.azure.net/orders'],
+    [`vault.azure.net/keys/orders/${'a'.repeat(32)}`, 'vault.azure.net/orders'],
+    [`vault.azure.net/keys/${'a'.repeat(32)}`, 'vault.azure.net/keys'],
+    ['https://vault.azure.net/keys/orders', 'vault.azure.net/orders'],
+  ])('takes %s for the key %s', async (text, key) => {
+    await using api = await startFakeApi({});
+    await run(['keys', 'show', text], { url: api.url });
+    expect(api.calls()).toEqual([`GET /api/keys/${key}`]);
   });
 
   test('that is wrong is said as JSON where JSON was asked for', async () => {
@@ -184,6 +222,27 @@ describe('a command line', () => {
     expect(code).toBe(EXIT.unexpected);
     expect(stderr).toContain('TypeError: a bug [Unexpected]');
     expect(stderr).toContain('report');
+  });
+
+  test('what the sentence and the remedy say is not said twice', async () => {
+    const checks = [{ outcome: 'failed', code: 'KeyIsDisabled', message: 'It is.', remedy: 'Enable it.' }];
+    await using api = await startFakeApi({
+      'GET /api/servers/a': problem(400, 'InvalidRequest', {
+        detail: '{serverId}: is odd',
+        faults: [{ pointer: '{serverId}', message: 'is odd' }],
+      }),
+      'GET /api/servers/b': problem(422, 'RegistrationRefused', { remedy: 'Enable it.', checks }),
+      'GET /api/servers/c': problem(422, 'RegistrationRefused', { remedy: 'Mend both.', checks }),
+    });
+    const said = async (id: string) =>
+      (await run(['servers', 'show', id], { url: api.url })).stderr.split('\n');
+    expect(await said('a')).toEqual([
+      'error: {serverId}: is odd [InvalidRequest]',
+      'what to do about InvalidRequest',
+      '',
+    ]);
+    expect((await said('b')).slice(1)).toEqual(['  KeyIsDisabled: It is.', 'Enable it.', '']);
+    expect((await said('c')).slice(1)).toEqual(['  KeyIsDisabled: It is. Enable it.', 'Mend both.', '']);
   });
 
   test('the faults of a request are shown one a line', async () => {
