@@ -6,8 +6,35 @@ import { KEY_NAME, readProgress } from './demo/world.ts';
 import { OPEN_DATABASES } from './stack/fleet-server.ts';
 
 const STATUS_EVERY_MS = 1000;
+/** Whoever tries this out is operator, key officer and server in one. */
+const ROLES = 'Fleet.Read,Fleet.Operate,Dek.Assign,Keys.Retire,Dek.Unwrap';
 
-function describe(world: StartedWorld, token: string): string {
+/** The command line, with a token that is asked for when the line is run: it lasts an hour. */
+function describeCommands(world: StartedWorld): readonly string[] {
+  const { identity, host } = world.stack;
+  const key = `${world.payments.vault.url}/keys/${KEY_NAME}`;
+  const login = `curl -s '${identity.url}/login?principal=me&roles=${ROLES}'`;
+  return [
+    'The command line, in another terminal, in this folder; the token lasts an hour, fewer roles show refusals',
+    `  export PG_CMK_URL=${host().url}`,
+    `  export PG_CMK_TOKEN=$(${login} | node -pe 'JSON.parse(fs.readFileSync(0)).access_token')`,
+    ...[
+      `keys show ${key} --count`,
+      `impact ${key} --of disable --limit 10`,
+      'servers show pg-1',
+      'drill pg-1 --yes',
+      `servers register mine --key ${key} --dek-only --principal me`,
+      'dek --server mine',
+      'audit --from 10m',
+      'doctor',
+      '--help',
+    ].map((command) => `  npx pg-cmk ${command}`),
+    'The HTTP API that it calls',
+    `  curl ${world.stack.apiUrl}/servers -H "authorization: Bearer $PG_CMK_TOKEN"`,
+  ];
+}
+
+function describe(world: StartedWorld): string {
   const { controlUrl } = world.stack.vaultEmulator;
   const key = `${controlUrl}/vaults/payments/keys/${KEY_NAME}`;
   const switches = `${controlUrl}/vaults/payments/switches`;
@@ -38,16 +65,12 @@ function describe(world: StartedWorld, token: string): string {
     ...['{"rbac":"denied"}', '{"rbac":"allowed"}', '{"outage":"error503"}', '{"outage":"none"}'].map(
       (body) => `  ${change(body)}`,
     ),
-    "All the emulator's switches",
+    "What the vault's emulator can do",
     `  curl ${controlUrl}/`,
     'Send a hint, as a SIEM rule or a runbook would; run a function by hand',
     `  curl -X POST '${host}/runtime/webhooks/EventGrid?functionName=keyDisabled' -H 'aeg-event-type: Notification' -H 'content-type: application/json' -d '${hint}'`,
     `  curl -X POST ${host}/admin/functions/sweepFleet -H 'content-type: application/json' -d '{"input":""}'`,
-    'The HTTP API, and the command line on it; the token has all roles and lasts an hour, another:',
-    `  curl '${world.stack.identity.url}/login?principal=me&roles=Fleet.Read,Fleet.Operate'`,
-    `  export PG_CMK_URL=${host} PG_CMK_TOKEN=${token}`,
-    `  curl ${world.stack.apiUrl}/servers -H "authorization: Bearer $PG_CMK_TOKEN"`,
-    `  node dist/cli/main.js servers`,
+    ...describeCommands(world),
     'PostgreSQL servers with open sessions',
     ...servers,
     'Own events that were published',
@@ -71,7 +94,7 @@ const world = await startWorld({
     if (values.verbose) console.error(dim(line));
   },
 });
-console.log(describe(world, await world.stack.token()));
+console.log(describe(world));
 
 let shown = '';
 const timer = setInterval(async () => {

@@ -17,7 +17,7 @@ export interface DemoReport {
   readonly steps: readonly StepReport[];
 }
 
-const colours = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+const colours = process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '';
 const paint = (code: number, text: string) => (colours ? `\u001b[${code}m${text}\u001b[0m` : text);
 
 export const bold = (text: string): string => paint(1, text);
