@@ -86,6 +86,7 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
       }
     },
     find,
+    placeOf: (serverId, kek) => `the blob ${escrowBlobName(serverId, kek)} in ${CONTAINER}`,
     async list(serverId) {
       try {
         const keks: KekId[] = [];

@@ -11,7 +11,7 @@ import type { WorkQueue } from '../ports/work-queue.ts';
 import { carryDek } from './carry-dek.ts';
 import { assertValid, type CheckRegistration } from './check-registration.ts';
 import { findLiveServer, findServer, isMoving } from './find-server.ts';
-import { lookAtServer } from './look-at-server.ts';
+import { leaveRetired } from './leave-retired.ts';
 import type { WrapDekDeps } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
 import { type ProveKekDeps, proveKek } from './prove-kek.ts';
@@ -64,7 +64,7 @@ export function makeCopyServer(deps: CopyServerDeps): CopyServer {
     const stored = await findServer(deps, serverId);
     const { kek, wrapped } = stored.value;
     await deps.escrow.file(serverId, kek, wrapped);
-    await lookAtServer(deps, kek, serverId, { kind: 'operator', by: command.by });
+    await leaveRetired(deps, stored.value, command.by);
     // A move of the primary looks for its replicas after it has marked its row: it has found this one, or is found here.
     if (command.kind === 'replica') assertStays(sourceId, (await findServer(deps, sourceId)).value, kek);
     return { stored, created };

@@ -6,7 +6,7 @@ import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { type FindServerDeps, findServer } from './find-server.ts';
 import { assertMatches } from './if-match.ts';
-import { lookAtServer } from './look-at-server.ts';
+import { leaveRetired } from './leave-retired.ts';
 import { rewrapDek, type WrapDekDeps } from './make-wrapping.ts';
 import { holdKek, type ProveKekDeps, proveKek } from './prove-kek.ts';
 import { toRecord } from './registration-row.ts';
@@ -30,7 +30,11 @@ export async function pinServer(
   const { pin, by, ifMatch } = order;
   const { serverId, kek, wrapped, pinned } = stored.value;
   const isUnder = pin === null || pin === wrapped.kekVersion;
-  if (pinned === (pin !== null) && isUnder) return stored;
+  if (pinned === (pin !== null) && isUnder) {
+    // As far as an order came that was cut short.
+    if (pinned) await leaveRetired(deps, stored.value, by);
+    return stored;
+  }
   assertMatches(stored.etag, ifMatch);
   const write = isUnder ? await stay(deps, kek, pin, stored) : await rewrapTo(deps, kek, pin, stored);
   const value = { ...write.value, pinned: pin !== null };
@@ -39,7 +43,7 @@ export async function pinServer(
     audit: [{ ...record, versionBefore: wrapped.kekVersion }],
     events: [],
   });
-  await lookAtServer(deps, kek, serverId, { kind: 'operator', by });
+  await leaveRetired(deps, (await findServer(deps, serverId)).value, by);
   return findServer(deps, serverId);
 }
 

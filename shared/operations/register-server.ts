@@ -1,7 +1,7 @@
 // Registers a server: makes its DEK once, files the wrapping in a second place, and indexes it (design 9).
-import { isCmkError } from '../domain/errors.ts';
-import { findVersion } from '../domain/kek.ts';
-import type { KekId } from '../domain/key-id.ts';
+import type { Dek } from '../domain/dek.ts';
+import { CmkError, isCmkError } from '../domain/errors.ts';
+import { type KekId, keyUrl } from '../domain/key-id.ts';
 import type { VersionState } from '../domain/key-status.ts';
 import type { RegistrationCheck } from '../domain/registration-check.ts';
 import type { ServerRow } from '../domain/server.ts';
@@ -13,12 +13,11 @@ import type { Stored } from '../ports/stored.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { assertValid, type CheckRegistration } from './check-registration.ts';
 import { readRow } from './find-server.ts';
-import { type MakeWrappingDeps, makeWrapping, rewrapDek } from './make-wrapping.ts';
-import { onConflict } from './on-conflict.ts';
+import { leaveRetired } from './leave-retired.ts';
+import { type MakeWrappingDeps, makeWrapping, wrapDek } from './make-wrapping.ts';
 import { assertFree, dekAlreadyMade, type Prepared, prepareRegistration } from './prepare-registration.ts';
-import { assertNotRetired, holdKek, type ProveKekDeps, proveKek } from './prove-kek.ts';
+import { type ProveKekDeps, proveKek } from './prove-kek.ts';
 import { type HeldWrapping, makeRow, toAssigned, toRegistered } from './registration-row.ts';
-import { toSnapshot } from './snapshot.ts';
 import { unwrapDek } from './unwrap-dek.ts';
 import { updateServer } from './update-server.ts';
 
@@ -76,7 +75,9 @@ export function makeRegisterServer(deps: RegisterDeps): RegisterServer {
     const { kek, pin } = prepared;
     const created = prepared.stored === undefined && (await createServer(deps, prepared, command));
     if (!created) await updateServer(deps, kek, pin, command);
-    return { stored: await lookAt(deps, kek, command), created };
+    const stored = await readRow(deps.servers, kek, command.serverId);
+    await leaveRetired(deps, stored.value, command.by);
+    return { stored, created };
   };
 }
 
@@ -150,7 +151,36 @@ async function makeOnce(
     if (filed.ciphertext === made.ciphertext) return { wrapped: made, proven: true };
   }
   if (filed.kekVersion === version.version) return { wrapped: filed, proven: false };
-  return { wrapped: await rewrapDek(deps, kek, serverId, filed, version), proven: true };
+  using dek = await unwrapFiled(deps, kek, serverId, filed);
+  return { wrapped: await wrapDek(deps, kek, serverId, dek, version), proven: true };
+}
+
+/**
+ * What was filed can't be opened any more, and there is no row. Nothing tells a registration that was cut short, whose
+ * DEK nobody ever had, from a server whose row was lost and whose data is under this very DEK (Invariant I-03: no DEK is
+ * ever lost). So no other is made in its place: a person decides.
+ */
+async function unwrapFiled(
+  { vault, escrow }: RegisterDeps,
+  kek: KekId,
+  serverId: string,
+  filed: WrappedDek,
+): Promise<Dek> {
+  try {
+    return await unwrapDek(vault, kek, serverId, filed);
+  } catch (error) {
+    if (!isCmkError(error, 'VaultRefused')) throw error;
+    const id = keyUrl(kek, filed.kekVersion);
+    throw new CmkError(
+      'VaultRefused',
+      `a registration of ${serverId} that did not come to its end has made its DEK under ${id}: ${error.message}`,
+      {
+        remedy: `${error.remedy} If that version is gone for good, and ${serverId} never got a DEK (the audit has no server.registered of it, and no table was lost or put back), remove ${escrow.placeOf(serverId, kek)} and register again: a new DEK is made.`,
+        detail: { ...error.detail, kekVersion: filed.kekVersion, filed: escrow.placeOf(serverId, kek) },
+        cause: error,
+      },
+    );
+  }
 }
 
 /** The wrapping as it was given, which the vault has just unwrapped. @throws CmkError DekAlreadyMade, StoreUnavailable */
@@ -163,43 +193,4 @@ async function importOnce(
   const filed = await escrow.file(serverId, kek, wrapped);
   if (filed.dekId !== wrapped.dekId) throw dekAlreadyMade(serverId);
   return { wrapped, proven: true };
-}
-
-/**
- * The row is visible now, and whoever takes these messages reads the KEK after it: nobody slips through.
- *
- * A version that was retired in the very moment in which a server was pinned to it had nothing depending on it when
- * that was said. The server isn't left there: it is unpinned, follows the rotation, and its caller is told.
- */
-async function lookAt(deps: RegisterDeps, kek: KekId, command: RegisterCommand): Promise<Stored<ServerRow>> {
-  const { serverId, by } = command;
-  const row = await readRow(deps.servers, kek, serverId);
-  const stored = await deps.keks.read(kek);
-  const version = stored && findVersion(toSnapshot(stored), row.value.wrapped.kekVersion);
-  const stranded = row.value.pinned && version?.retiredAt ? version : undefined;
-  if (stranded !== undefined) {
-    await onConflict(async () => {
-      const { value, etag } = await readRow(deps.servers, kek, serverId);
-      const freed = { ...value, pinned: false };
-      await deps.servers.commit(kek, [{ value: freed, etag, history: null }], {
-        audit: [toRegistered(freed, by, deps.clock.now(), false)],
-        events: [],
-      });
-    });
-  } else if (version?.inUse !== true) {
-    // A count that was made before the row was there has found nobody on its version.
-    await holdKek(deps, kek, row.value.wrapped.kekVersion);
-  }
-  const message = {
-    kek,
-    epoch: stored?.kek.value.epoch ?? 0,
-    from: serverId,
-    to: serverId,
-    attempt: null,
-    cause: { kind: 'operator', by },
-  } as const;
-  await deps.queue.enqueueAccess([message]);
-  await deps.queue.enqueueRewrap([message]);
-  assertNotRetired(kek, stranded);
-  return row;
 }

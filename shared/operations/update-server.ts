@@ -78,9 +78,10 @@ async function pinTo(
   stored: Stored<ServerRow>,
   by: string,
 ): Promise<{ readonly write: ServerWrite; readonly audit: readonly AuditRecord[] }> {
-  const { serverId, wrapped } = stored.value;
+  const { serverId, wrapped, pinned } = stored.value;
   if (pin === null || pin === wrapped.kekVersion) {
-    if (pin !== null) await holdKek(deps, kek, pin);
+    // One that is pinned there already may have to leave it: see leaveRetired.
+    if (pin !== null && !pinned) await holdKek(deps, kek, pin);
     return { write: { ...stored, history: null }, audit: [] };
   }
   const version = await proveKek(deps, kek, pin);

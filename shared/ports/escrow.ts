@@ -12,6 +12,8 @@ export interface Escrow {
   find(serverId: string, kek: KekId): Promise<WrappedDek | undefined>;
   /** The KEKs under which a wrapping of this server is filed: where it is, and where it was before it was moved. @throws CmkError StoreUnavailable (retryable), InvalidRow */
   list(serverId: string): Promise<readonly KekId[]>;
+  /** Where a wrapping is filed, for people. */
+  placeOf(serverId: string, kek: KekId): string;
   /** For a purge only. A wrapping that is gone already is no error. @throws CmkError StoreUnavailable (retryable) */
   remove(serverId: string, kek: KekId): Promise<void>;
 }

@@ -39,6 +39,10 @@ export class FakeEscrow implements Escrow {
     return this.filed.get(keyOf(serverId, kek));
   }
 
+  placeOf(serverId: string, kek: KekId): string {
+    return `the blob ${keyOf(serverId, kek)}`;
+  }
+
   async list(serverId: string): Promise<readonly KekId[]> {
     const names = [...this.filed.keys()].filter((key) => key.endsWith(`|${serverId}`));
     return names.map((key) => parseKekKey(key.slice(0, -serverId.length - 1)));

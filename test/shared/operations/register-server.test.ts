@@ -483,6 +483,76 @@ describe('cut short', () => {
       return Promise.resolve(undefined);
     };
     expect((await register()).serverId).toBe('db-1');
-    expect(world.queue.sent.at(-1)?.message).toMatchObject({ epoch: 0, from: 'db-1' });
+    const { epoch } = await world.kek();
+    expect(world.queue.sent.at(-1)?.message).toMatchObject({ epoch, from: 'db-1' });
+  });
+
+  const cutAndLost = async (change: (world: World, version: string) => unknown) => {
+    const { world, version, register } = begin();
+    world.stores.failNext('servers.commit', 'before');
+    await expect(register()).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    world.clock.advance(60);
+    const newer = world.vault.createVersion(KEK);
+    await world.hint();
+    await world.queue.drain();
+    await change(world, version);
+    return { world, version, newer, register };
+  };
+
+  test.each<[string, (world: World, version: string) => unknown]>([
+    ['disabled', (world, version) => world.vault.update(KEK, version, { enabled: false })],
+    [
+      'retired and disabled',
+      async (world, version) => {
+        await world.app.retireVersion({ kek: KEK, version, by: 'anna' });
+        world.vault.update(KEK, version, { enabled: false });
+      },
+    ],
+  ])(
+    'I-03: what was filed under a version since %s is not replaced, and it is said what to do',
+    async (_, lose) => {
+      const { world, version, newer, register } = await cutAndLost(lose);
+      const before = filed(world);
+      const [name = ''] = world.escrow.filed.keys();
+      for (let tries = 0; tries < 2; tries += 1)
+        await expect(register()).rejects.toMatchObject({
+          code: 'VaultRefused',
+          retryable: false,
+          message: expect.stringContaining(keyUrl(KEK, version)),
+          remedy: expect.stringContaining(`remove the blob ${name} and register again`),
+          detail: { reason: 'KeyDisabled', kekVersion: version },
+        });
+      expect(filed(world)).toEqual(before);
+      await expect(world.row('db-1')).rejects.toThrow('no row');
+      // Somebody decides that nobody ever had it.
+      await world.escrow.remove('db-1', KEK);
+      const row = await register();
+      expect(row.wrapped).toMatchObject({ kekVersion: newer });
+      expect(row.wrapped.dekId).not.toBe(before[0]?.dekId);
+    },
+  );
+
+  test('I-03: it is taken up when its version unwraps again', async () => {
+    const { world, version, newer, register } = await cutAndLost((w, v) =>
+      w.vault.update(KEK, v, { enabled: false }),
+    );
+    await expect(register()).rejects.toMatchObject({ code: 'VaultRefused' });
+    world.vault.update(KEK, version, { enabled: true });
+    const { wrapped } = await register();
+    expect(wrapped).toMatchObject({ kekVersion: newer, dekId: filed(world)[0]?.dekId });
+  });
+
+  test('that the vault can not be asked of it says nothing about it', async () => {
+    const { world, version, register } = await cutAndLost(() => undefined);
+    const { unwrap } = world.vault;
+    world.vault.unwrap = async (kek, asked, ...rest) =>
+      asked === version
+        ? { ok: false, fault: httpFault(503, null), vaultNow: null }
+        : unwrap.call(world.vault, kek, asked, ...rest);
+    await expect(register()).rejects.toMatchObject({
+      code: 'VaultUnavailable',
+      retryable: true,
+      message: expect.not.stringContaining('come to its end'),
+    });
   });
 });
