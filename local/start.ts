@@ -20,7 +20,7 @@ function describeCommands(world: StartedWorld): readonly string[] {
     `  export PG_CMK_TOKEN=$(${login} | node -pe 'JSON.parse(fs.readFileSync(0)).access_token')`,
     ...[
       `keys show ${key} --count`,
-      `impact ${key} --of disable --limit 10`,
+      `impact ${key} --of disable`,
       'servers show pg-1',
       'drill pg-1 --yes',
       `servers register mine --key ${key} --dek-only --principal me`,

@@ -7,6 +7,7 @@ import { confirm } from '../confirm.ts';
 import type { CliContext } from '../context.ts';
 import { paintState } from '../paint.ts';
 import { count, print } from '../print.ts';
+import { countedSessions } from './server-view.ts';
 
 interface OrderOptions {
   readonly ifMatch?: string;
@@ -158,12 +159,11 @@ function toDeletion(server: Server, { force, purge }: DeleteOptions): string {
   return `${serverId} is deleted and its DEK ${server.dekId} given up for good: what it encrypts can never be read again`;
 }
 
-const describe = ({ state, sessionsOpen, keyLossPolicy }: Server): string =>
-  [
-    state,
-    ...(sessionsOpen === null ? [] : [`${count(sessionsOpen, 'session')} open when last seen`]),
-    `policy ${keyLossPolicy}`,
-  ].join(', ');
+function describe(server: Server): string {
+  const sessions = countedSessions(server);
+  const seen = sessions === null ? [] : [`${count(sessions, 'session')} open when last seen`];
+  return [server.state, ...seen, `policy ${server.keyLossPolicy}`].join(', ');
+}
 
 const printDryRun = (context: CliContext, will: string, server: Server): void =>
   print(context, { dryRun: true, would: will, server }, ({ line }) => {

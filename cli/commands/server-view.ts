@@ -48,7 +48,7 @@ export function showServer({ facts, paint }: View, server: Server, etag: string 
     ['access', toAccess(server)],
     ['reached by', toWay(server)],
     ['on key loss', toPolicy(server)],
-    ['sessions open', server.sessionsOpen === null ? null : `${server.sessionsOpen} when last seen`],
+    ['sessions open', countedSessions(server)],
     ['held', hold && `by ${hold.by} since ${instant(hold.since)}: ${hold.reason}${until(hold.until)}`],
     ['DEK', server.dekId],
     ['wrapped', instant(server.wrappedAt)],
@@ -68,6 +68,10 @@ export function showServer({ facts, paint }: View, server: Server, etag: string 
     ['etag', etag],
   ] satisfies (readonly [string, Cell])[]);
 }
+
+/** As last seen while access is taken away; nobody counts them on a server that is open. */
+export const countedSessions = ({ desired, sessionsOpen }: Server): number | null =>
+  desired === 'revoked' ? sessionsOpen : null;
 
 const until = (time: string | null): string => (time === null ? '' : ` (until ${instant(time)})`);
 

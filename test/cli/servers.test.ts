@@ -340,7 +340,7 @@ describe('orders that take something away', () => {
     expect(api.calls()).not.toContain(call);
     const { code, stderr } = await run(argv, { url: api.url, typed: 'orders-1' });
     expect(code).toBe(0);
-    expect(stderr).toContain('3 sessions open');
+    expect(stderr).toContain('(Ready, policy terminate)');
     expect(api.calls()).toContain(call);
   });
 
@@ -396,6 +396,15 @@ describe('orders that take something away', () => {
     const { stdout } = await run([...remove, '--yes', '--purge'], { url: api.url });
     expect(stdout).toContain('is gone, and its DEK with it');
     expect(stdout).toContain('could not be asked');
+  });
+
+  test('sessions are named where they were counted: on a server whose access is taken away', async () => {
+    const body = aServer({ state: 'Revoking', desired: 'revoked' });
+    await using api = await startFakeApi({ [`GET ${SERVER}`]: { body } });
+    const { stdout } = await run([...remove, '--force', '--dry-run'], { url: api.url });
+    expect(stdout).toContain('(Revoking, 3 sessions open when last seen, policy terminate)');
+    const shown = await run(['servers', 'show', 'orders-1'], { url: api.url });
+    expect(shown.stdout).toMatch(/^sessions open +3$/m);
   });
 
   test('delete --dry-run of one that is not Ready says that it takes --force', async () => {
