@@ -191,6 +191,14 @@ export const settingsSchema = z.object({
     meaning: "Host of that namespace, reached with the app's identity, instead of a connection string.",
     fault: matches(/^[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?$/i, 'not a host name'),
   }),
+  PGCMK_POSTGRES_TOKEN_SUFFIXES: text({
+    unit: 'list',
+    limits: '1 to 20 domain names, separated by commas',
+    fallback: 'postgres.database.azure.com',
+    meaning:
+      "Where servers with `auth: entra` may be: the app's token, which is good at each of them, goes to no other host.",
+    fault: findSuffixFault,
+  }),
   PGCMK_POSTGRES_CA_FILE: optionalText({
     unit: 'path',
     limits: 'a PEM file',
@@ -231,7 +239,7 @@ export const settingsSchema = z.object({
     fault: matches(CLAIM, 'not the name of a claim'),
   }),
   PGCMK_SIGNING_KEY: secret(
-    "The app's own private key: it signs statements that a key version was retired, and cursors. Made by `openssl genpkey -algorithm ed25519 -outform DER | base64 -w0`; in Azure a Key Vault reference. Needed with PGCMK_AUTH_ISSUER.",
+    "The app's own private key: it signs statements that a key version was retired, and cursors. Made by `base64 -w0 <(openssl genpkey -algorithm ed25519 -outform DER)` in bash; in Azure a Key Vault reference. Needed with PGCMK_AUTH_ISSUER.",
     'an Ed25519 private key: PKCS #8, as base64 or PEM',
     findSigningKeyFault,
   ),
