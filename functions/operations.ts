@@ -62,7 +62,8 @@ export type Operations = ReturnType<typeof buildOperations>;
 
 /**
  * Builds everything; opens no connection.
- * @param readSecretSetting the value of an app setting that a server's `auth: setting` names
+ * @param readSecretSetting the value of an app setting that a server's `auth: setting` names; with `_HOSTS` after it,
+ *   of the one that says which hosts it is for
  */
 export function buildOperations(config: Config, readSecretSetting: (name: string) => string | undefined) {
   const clock = systemClock;
@@ -94,6 +95,8 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
   const localWrap = makeLocalWrap();
   const access = makePostgresAccess({
     readSecretSetting,
+    readSecretHosts: (name) => readSecretSetting(`${name}_HOSTS`),
+    tokenSuffixes: config.postgresTokenSuffixes,
     getEntraToken: async () => (await credential.getToken(POSTGRES_SCOPE))?.token ?? '',
     caPem: config.postgresCaFile === null ? undefined : readFileSync(config.postgresCaFile, 'utf8'),
   });

@@ -58,6 +58,8 @@ export interface Config {
   /** null: the audit log isn't read. `connection` is the prefix of its connection settings. */
   readonly auditEventHub: { readonly name: string; readonly connection: 'AuditEventHub' } | null;
   readonly postgresCaFile: string | null;
+  /** In lower case: servers that the app's Entra token may go to are under these. */
+  readonly postgresTokenSuffixes: readonly string[];
   /** null: the HTTP API answers 503. */
   readonly api: ApiConfig | null;
   readonly dek: { readonly leaseSeconds: number; readonly releasesPerMinute: number };
@@ -187,6 +189,7 @@ const toConfig = (values: Values): Config => ({
       ? null
       : { name: values.PGCMK_AUDIT_EVENT_HUB, connection: 'AuditEventHub' },
   postgresCaFile: values.PGCMK_POSTGRES_CA_FILE,
+  postgresTokenSuffixes: splitSuffixes(values.PGCMK_POSTGRES_TOKEN_SUFFIXES),
   api: toApiConfig(values),
   dek: {
     leaseSeconds: values.PGCMK_DEK_LEASE_SECONDS,

@@ -28,6 +28,7 @@ export const STATUS_OF: Readonly<Record<ErrorCode, number>> = {
   ServerAuthFailed: 409,
   ServerRightsMissing: 409,
   SecretSettingMissing: 409,
+  ServerHostRefused: 409,
   PublishFailed: 503,
   InvalidRequest: 400,
   BodyTooLarge: 413,
@@ -61,6 +62,8 @@ export const STATUS_OF: Readonly<Record<ErrorCode, number>> = {
   VersionInUse: 409,
   VersionSoaking: 409,
   RotationNotPossible: 409,
+  ExportBroken: 500,
+  RestoreRefused: 409,
 };
 
 /** Of an error's detail only these go out: none of them can hold a secret, or what a stranger's server answered. */

@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'ServerAuthFailed' // PostgreSQL refused the app's login
   | 'ServerRightsMissing' // the app's role lacks a right it needs; `detail` lists which
   | 'SecretSettingMissing' // `auth: setting` names an app setting that doesn't exist
+  | 'ServerHostRefused' // the app's password or token doesn't go to that host
   | 'PublishFailed' // an own event couldn't be published: it stays in the outbox
   | 'InvalidRequest' // a request that can't be understood; `detail.faults` points at each field
   | 'BodyTooLarge' // a request body above what the API takes
@@ -58,7 +59,9 @@ export type ErrorCode =
   | 'InvalidPublicKey' // the key that the DEK should be sealed to is no P-256 or X25519 public key
   | 'VersionInUse' // something depends on the key version; `detail.dependents` says what
   | 'VersionSoaking' // nothing depends on it, but not for long enough; `detail.retireFrom`
-  | 'RotationNotPossible'; // there is no proven newer version to rewrap under; `detail.reason`
+  | 'RotationNotPossible' // there is no proven newer version to rewrap under; `detail.reason`
+  | 'ExportBroken' // an export of the tables that isn't what was written
+  | 'RestoreRefused'; // the tables that should be restored into aren't empty
 
 /**
  * Every error that pg-cmk throws on purpose. `retryable` says whether trying the same again may work;

@@ -28,3 +28,9 @@ export type AccessSpec = { readonly kind: 'none' } | PostgresAccess;
 /** Whether no token goes to a host that need not prove who it is: it is the password, to whoever answers there. */
 export const isTokenSafe = (access: AccessSpec): boolean =>
   access.kind === 'none' || access.auth.kind !== 'entra' || access.tls === 'verify-full';
+
+/** Whether the host is one of these, or under one of them. */
+export function isAmongHosts(host: string, among: readonly string[]): boolean {
+  const name = host.toLowerCase();
+  return among.some((one) => name === one || name.endsWith(`.${one}`));
+}

@@ -98,6 +98,7 @@ function checkFailure(error: CmkError, access: PostgresAccess): readonly Registr
         ...rest('ServerCertificateRefused'),
       ];
     case 'SecretSettingMissing':
+    case 'ServerHostRefused':
       return [
         ...skipUpToLogin(),
         failed('ServerLoginRefused', message, remedy),

@@ -26,6 +26,7 @@ const REASON_OF: Readonly<Partial<Record<ErrorCode, ServerReason>>> = {
   ServerTlsFailed: 'ServerTlsFailed',
   ServerAuthFailed: 'ServerAuthFailed',
   SecretSettingMissing: 'ServerAuthFailed',
+  ServerHostRefused: 'ServerAuthFailed',
   ServerRightsMissing: 'ServerRightsMissing',
 };
 

@@ -78,8 +78,8 @@ export interface AccessInspection {
  * The three operations, each idempotent, each with its own connection that ends with it. On a replica the epoch of an
  * order isn't compared: the record there is its primary's.
  * @throws CmkError ServerUnreachable (retryable: the network, a restart, a lock, a concurrent ALTER DATABASE),
- *   ServerTlsFailed, ServerAuthFailed, SecretSettingMissing; ServerRightsMissing with `detail.missingRights`, when all
- *   is done that the rights allow: one database that can't be closed keeps no other open
+ *   ServerTlsFailed, ServerAuthFailed, SecretSettingMissing, ServerHostRefused; ServerRightsMissing with
+ *   `detail.missingRights`, when all is done that the rights allow: one database that can't be closed keeps no other open
  */
 export interface ServerAccess {
   revoke(access: PostgresAccess, order: RevokeOrder): Promise<RevokeOutcome>;

@@ -2,15 +2,17 @@
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionOptions } from 'node:tls';
-import { Client } from 'pg';
-import { CmkError, describeError } from '../domain/errors.ts';
+import type { Client } from 'pg';
 import type { PostgresAccess } from '../domain/server-spec.ts';
+import { makeClient } from './client.ts';
+import { readPassword } from './credentials.ts';
 import { fromConnectError, fromQueryError } from './server-error.ts';
-import type { CompleteSettings, Credentials } from './settings.ts';
+import type { CompleteSettings } from './settings.ts';
 
 /**
  * Runs `work` on a connection of its own.
- * @throws CmkError ServerUnreachable, ServerTlsFailed, ServerAuthFailed, ServerRightsMissing, SecretSettingMissing
+ * @throws CmkError ServerUnreachable, ServerTlsFailed, ServerAuthFailed, ServerRightsMissing, SecretSettingMissing,
+ *   ServerHostRefused
  */
 export async function withConnection<T>(
   settings: CompleteSettings,
@@ -19,14 +21,15 @@ export async function withConnection<T>(
 ): Promise<T> {
   const password = await readPassword(settings, access);
   const socket = new Socket();
-  const client = new Client({
+  const client = makeClient({
+    socket,
+    mayBeSent: password.mayBeSent,
     host: access.host,
     port: access.port,
     user: access.user,
-    password,
+    password: password.text,
     database: access.maintenanceDatabase,
     ssl: toTlsOptions(access, settings.caPem),
-    stream: () => socket,
     keepAlive: true,
     application_name: 'pg-cmk',
     options: '-c search_path=pg_catalog',
@@ -52,27 +55,6 @@ export async function withConnection<T>(
     await Promise.race([ended, sleep(1_000, undefined, { ref: false })]);
     socket.destroy();
   }
-}
-
-async function readPassword(credentials: Credentials, access: PostgresAccess): Promise<string> {
-  if (access.auth.kind === 'entra') {
-    return credentials.getEntraToken().catch((error: unknown) => {
-      if (error instanceof CmkError) throw error;
-      throw new CmkError('ServerAuthFailed', `No Entra token for ${access.host}: ${describeError(error)}`, {
-        remedy: "Check the app's managed identity.",
-        retryable: true,
-        cause: error,
-      });
-    });
-  }
-  const password = credentials.readSecretSetting(access.auth.name);
-  if (password === undefined || password === '') {
-    throw new CmkError('SecretSettingMissing', `There is no app setting "${access.auth.name}"`, {
-      remedy: `Add the app setting "${access.auth.name}", a Key Vault reference to the password, or register the server with another one.`,
-      detail: { setting: access.auth.name },
-    });
-  }
-  return password;
 }
 
 /** libpq's sslmode of the same name, for Node. */

@@ -4,6 +4,10 @@
 export interface Credentials {
   /** The value of an app setting; undefined where there is none. Called for `auth: setting` only. */
   readonly readSecretSetting: (name: string) => string | undefined;
+  /** The hosts that this setting's password may go to, separated by commas; undefined: any, and only by SCRAM. */
+  readonly readSecretHosts: (name: string) => string | undefined;
+  /** The domains of servers that a token may go to. */
+  readonly tokenSuffixes: readonly string[];
   /** A token of the app's identity for Azure Database for PostgreSQL. Called for `auth: entra` only. */
   readonly getEntraToken: () => Promise<string>;
   /** The certificates that servers may chain to, in place of Node's own list. */
@@ -34,6 +38,8 @@ export type CompleteSettings = Credentials & Timings;
 export function completeSettings(settings: PostgresSettings): CompleteSettings {
   return {
     readSecretSetting: settings.readSecretSetting,
+    readSecretHosts: settings.readSecretHosts,
+    tokenSuffixes: settings.tokenSuffixes,
     getEntraToken: settings.getEntraToken,
     caPem: settings.caPem,
     connectTimeoutMs: settings.connectTimeoutMs ?? 5_000,

@@ -47,6 +47,7 @@ describe('readConfig', () => {
       eventTopic: null,
       auditEventHub: null,
       postgresCaFile: null,
+      postgresTokenSuffixes: ['postgres.database.azure.com'],
       api: null,
       dek: { leaseSeconds: 300, releasesPerMinute: 10 },
       retireSoakHours: 2,
@@ -84,6 +85,7 @@ describe('readConfig', () => {
       eventTopic: { endpoint: 'http://127.0.0.1:9000/api/events', key: 'key' },
       auditEventHub: { name: 'keyvault-audit', connection: 'AuditEventHub' },
       postgresCaFile: '/etc/ssl/postgres.pem',
+      postgresTokenSuffixes: ['postgres.database.azure.com'],
     });
   });
 
@@ -197,7 +199,7 @@ describe('readConfig', () => {
 
 describe('settings', () => {
   test('no setting is without a meaning', () => {
-    expect(settingsTable).toHaveLength(40);
+    expect(settingsTable).toHaveLength(41);
     expect(settingsTable.filter(({ meaning }) => meaning === '')).toEqual([]);
   });
 

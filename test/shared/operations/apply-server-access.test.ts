@@ -275,6 +275,7 @@ describe('one server fails', () => {
     ['ServerTlsFailed', 'ServerTlsFailed'],
     ['ServerAuthFailed', 'ServerAuthFailed'],
     ['SecretSettingMissing', 'ServerAuthFailed'],
+    ['ServerHostRefused', 'ServerAuthFailed'],
     ['ServerRightsMissing', 'ServerRightsMissing'],
     ['InvalidServer', 'AccessNotApplied'],
   ])('%s: the row says %s, the others are closed, and it is tried again', async (code, reason) => {

@@ -85,6 +85,7 @@ describe('checkServer', () => {
     ['ServerAuthFailed', false, 'passed passed failed skipped', {}],
     ['ServerAuthFailed', true, 'skipped skipped warning skipped', {}],
     ['SecretSettingMissing', false, 'skipped skipped failed skipped', {}],
+    ['ServerHostRefused', false, 'skipped skipped failed skipped', {}],
     ['ServerRightsMissing', false, 'passed passed passed failed', {}],
   ])('%s (retryable: %s): %s', async (code, retryable, outcomes) => {
     const { report, fail } = begin();

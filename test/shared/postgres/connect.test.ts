@@ -128,6 +128,87 @@ describe('login', () => {
   });
 });
 
+describe('a host that somebody registered to be sent what is another server’s', () => {
+  /** `R`, then what is asked for: 3 cleartext, 5 MD5 with a salt. */
+  const askFor = (kind: 3 | 5) =>
+    listen((socket) => {
+      const salt = kind === 5 ? [1, 2, 3, 4] : [];
+      const length = 8 + salt.length;
+      socket.once('data', () => socket.write(Uint8Array.of(0x52, 0, 0, 0, length, 0, 0, 0, kind, ...salt)));
+    });
+  const hash = (kind: 3 | 5) => (kind === 3 ? APP_PASSWORD : 'md5');
+
+  test.each([3, 5] as const)(
+    'gets no password by asking for it another way than SCRAM (%i)',
+    async (kind) => {
+      const stranger = await askFor(kind);
+      const asked = ask({ port: stranger.port, tls: 'disable' });
+      await expect(asked).rejects.toMatchObject({
+        code: 'ServerAuthFailed',
+        message: expect.stringContaining('not by SCRAM-SHA-256'),
+      });
+      expect(stranger.received()).toContain('cmk_admin');
+      expect(stranger.received()).not.toContain(hash(kind));
+    },
+  );
+
+  test.each([3, 5] as const)(
+    'is asked nothing where the setting names other hosts; those get it as they ask (%i)',
+    async (kind) => {
+      const stranger = await askFor(kind);
+      const how = { port: stranger.port, tls: 'disable' } as const;
+      const settings = { connectTimeoutMs: 300 };
+      const elsewhere = { ...settings, readSecretHosts: () => 'orders.example, ost' };
+      await expect(ask(how, elsewhere)).rejects.toMatchObject({
+        code: 'ServerHostRefused',
+        retryable: false,
+      });
+      expect(stranger.received()).toBe('');
+      const here = { ...settings, readSecretHosts: () => 'orders.example, LOCALHOST' };
+      await expect(ask(how, here)).rejects.toMatchObject({ code: 'ServerUnreachable' });
+      expect(stranger.received()).toContain(hash(kind));
+    },
+  );
+
+  test('a setting whose list of hosts is blank names none', async () => {
+    expect(await ask({}, { readSecretHosts: () => ' , ' })).toMatchObject(answered);
+  });
+
+  test('the list is that of the setting itself, and takes what is under a domain', async () => {
+    const asked: string[] = [];
+    const readSecretHosts = (name: string) => {
+      asked.push(name);
+      return 'example';
+    };
+    const how = { host: 'db.example.', port: 1 };
+    await expect(ask(how, { readSecretHosts })).rejects.toMatchObject({ code: 'ServerHostRefused' });
+    await expect(ask({ ...how, host: 'db.example' }, { readSecretHosts })).rejects.toMatchObject({
+      code: 'ServerUnreachable',
+    });
+    expect(asked).toEqual(['CMK_PASSWORD', 'CMK_PASSWORD']);
+  });
+
+  test('gets no token, whatever it can prove; none is even fetched', async () => {
+    let fetched = 0;
+    const settings = {
+      tokenSuffixes: ['postgres.database.azure.com'],
+      getEntraToken: async () => {
+        fetched += 1;
+        return 'eyJ';
+      },
+    };
+    const stranger = await askFor(3);
+    const how = { port: stranger.port, tls: 'disable', auth: { kind: 'entra' } } as const;
+    for (const host of [
+      'localhost',
+      'evilpostgres.database.azure.com',
+      'postgres.database.azure.com.evil.example',
+    ])
+      await expect(ask({ ...how, host }, settings)).rejects.toMatchObject({ code: 'ServerHostRefused' });
+    expect({ fetched, received: stranger.received() }).toEqual({ fetched: 0, received: '' });
+  });
+});
+
 describe('a server that takes no session', () => {
   const unreachable = { code: 'ServerUnreachable', retryable: true };
 
