@@ -10,8 +10,8 @@ import {
   withDecision,
 } from '../domain/decide-server.ts';
 import { countServer, NO_SERVERS, type Place, type RotationCount } from '../domain/decide-wave.ts';
-import type { Census, KekSnapshot } from '../domain/kek.ts';
-import type { KekId } from '../domain/key-id.ts';
+import { type Census, findVersion, type KekSnapshot } from '../domain/kek.ts';
+import { type KekId, keyUrl } from '../domain/key-id.ts';
 import { isRotationCount, RANGE_SERVERS, type RangeMessage, ROTATION_COUNT } from '../domain/message.ts';
 import { isApplied, type ServerRow } from '../domain/server.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
@@ -65,6 +65,8 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
         count.add(row, work);
         addToRange(ranges, row.serverId, work);
         if (row.moving !== null) await deps.finishMove(row);
+        if (isStray(row, snapshot))
+          log.write('warn', 'a server is under a retired key version', toStray(row));
       }
       const withWork = (kind: 'access' | 'rewrap'): readonly RangeMessage[] =>
         ranges
@@ -83,6 +85,19 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
     if (count.isRotated()) await deps.finishRotation(kek, cause);
   };
 }
+
+/** Whoever put it there ended before he looked at the mark (I-12). The count has the version watched again. */
+const isStray = (row: ServerRow, snapshot: KekSnapshot): boolean =>
+  (findVersion(snapshot, row.wrapped.kekVersion)?.retiredAt ?? null) !== null;
+
+const toStray = ({ kek, serverId, wrapped, pinned }: ServerRow) => ({
+  server: serverId,
+  key: keyUrl(kek, wrapped.kekVersion),
+  pinned,
+  remedy: pinned
+    ? 'Move it to the key without a version, or with a newer one.'
+    : 'The rotation moves it on, unless it is paused.',
+});
 
 interface Work {
   readonly access: boolean;

@@ -37,6 +37,7 @@ test('files a wrapping and finds it', async () => {
   expect(await escrow.find('pg-1', kek)).toBeUndefined();
   expect(await escrow.file('pg-1', kek, wrapped('first'))).toEqual(wrapped('first'));
   expect(await escrow.find('pg-1', kek)).toEqual(wrapped('first'));
+  expect(escrow.placeOf('pg-1', kek)).toBe(`the blob ${escrowBlobName('pg-1', kek)} in dek-escrow`);
 });
 
 test('keeps the first wrapping, and returns it to whoever comes later', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { keyUrl } from '../../../shared/domain/key-id.ts';
 import { KEK, makeWorld, type World } from '../../fakes/world.ts';
 
 const SWEEP = { kind: 'sweep' } as const;
@@ -170,6 +171,66 @@ describe('the census', () => {
     await world.stores.keks.commit(empty, { kek: { value, etag: null }, versions: [], outbox: null });
     await world.app.fanOut(empty, SWEEP);
     expect((await world.kek(empty)).census).toMatchObject({ versions: {}, notSettled: 0 });
+  });
+
+  describe('I-12: a server that a dead writer left under a retired version', () => {
+    const begin = async (pinned: boolean) => {
+      const world = makeWorld();
+      const old = await world.begin(2);
+      const { wrapped } = await world.row('s001');
+      world.clock.advance(60);
+      const target = world.vault.createVersion(KEK);
+      await world.hint();
+      await world.queue.drain();
+      await world.runFor(900);
+      world.clock.advance(2 * 3600);
+      await world.app.retireVersion({ kek: KEK, version: old, by: 'anna' });
+      expect((await world.version(old)).inUse).toBe(false);
+      world.log.lines.length = 0;
+      await world.changeRow('s001', { wrapped, pinned });
+      return { world, old, target };
+    };
+    const warnings = (world: World) =>
+      world.log.lines.filter(({ level, message }) => level === 'warn' && message.includes('retired'));
+
+    test('is warned of each time, and its access follows that version again', async () => {
+      const { world, old } = await begin(true);
+      await world.app.fanOut(KEK, SWEEP);
+      const fields = { server: 's001', key: keyUrl(KEK, old), pinned: true };
+      expect(warnings(world)).toMatchObject([{ fields }]);
+      expect(await world.version(old)).toMatchObject({ inUse: true, retiredAt: expect.any(Date) });
+      await world.app.fanOut(KEK, SWEEP);
+      expect(warnings(world)).toHaveLength(2);
+
+      world.vault.update(KEK, old, { enabled: false });
+      await world.runFor(30);
+      expect(await world.row('s001')).toMatchObject({ applied: 'revoked', desiredReason: 'KeyDisabled' });
+      expect([world.isOpen('s001'), world.isOpen('s002')]).toEqual([false, true]);
+      world.vault.update(KEK, old, { enabled: true });
+      await world.runFor(30);
+      expect(world.isOpen('s001')).toBe(true);
+      expect(await world.row('s001')).toMatchObject({ pinned: true, wrapped: { kekVersion: old } });
+    });
+
+    test('and is not pinned: the rotation moves it on, and nothing is left to warn of', async () => {
+      const { world, old, target } = await begin(false);
+      await world.settle();
+      const before = warnings(world);
+      expect(before[0]).toMatchObject({ fields: { server: 's001', pinned: false } });
+      expect((await world.row('s001')).wrapped.kekVersion).toBe(target);
+      await world.settle();
+      expect(warnings(world)).toHaveLength(before.length);
+      expect((await world.version(old)).inUse).toBe(false);
+    });
+
+    test('is freed by what the warning says', async () => {
+      const { world, old, target } = await begin(true);
+      const move = { serverId: 's001', keyId: keyUrl(KEK), by: 'anna', ifMatch: null };
+      await world.app.moveServer(move);
+      await world.settle();
+      expect(await world.row('s001')).toMatchObject({ pinned: false, wrapped: { kekVersion: target } });
+      expect((await world.version(old)).retiredAt).not.toBeNull();
+    });
   });
 });
 
