@@ -15,7 +15,7 @@ import { leaveRetired } from './leave-retired.ts';
 import type { WrapDekDeps } from './make-wrapping.ts';
 import { onConflict } from './on-conflict.ts';
 import { type ProveKekDeps, proveKek } from './prove-kek.ts';
-import { makeRow, toAssigned, toRecord } from './registration-row.ts';
+import { makeRow, toAccessDetail, toAssigned, toRecord } from './registration-row.ts';
 
 export interface CopyCommand {
   readonly sourceId: string;
@@ -113,7 +113,7 @@ async function tryCopy(deps: CopyServerDeps, command: CopyCommand): Promise<bool
     accessEpoch: source.accessEpoch + 1,
     copyOf: { serverId: sourceId, kind },
   };
-  const detail = { of: sourceId, kind, access: access.kind, dekId: wrapped.dekId };
+  const detail = { of: sourceId, kind, ...toAccessDetail(access), dekId: wrapped.dekId };
   await deps.servers.commit(kek, [{ value: row, etag: null, history: null }], {
     audit: [toRecord('server.copied', row, by, now, detail)],
     events: [toAssigned(deps.random, row, by, now, { change: 'copy', of: sourceId })],

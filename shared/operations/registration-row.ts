@@ -3,6 +3,7 @@ import type { AuditAction, AuditRecord } from '../domain/audit.ts';
 import type { KekId } from '../domain/key-id.ts';
 import type { OwnEvent } from '../domain/own-event.ts';
 import type { ServerRow } from '../domain/server.ts';
+import type { AccessSpec } from '../domain/server-spec.ts';
 import type { WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Random } from '../ports/runtime.ts';
 import type { RegisterCommand } from './register-server.ts';
@@ -77,9 +78,16 @@ export const toRecord = (
   detail,
 });
 
+/** Where the app's login goes from then on, and which: an audit must show who had it sent elsewhere. */
+export const toAccessDetail = (access: AccessSpec): AuditRecord['detail'] => {
+  if (access.kind === 'none') return { access: 'none' };
+  const { kind, host, port, user, tls, auth } = access;
+  return { access: kind, host, port, user, tls, auth: auth.kind === 'entra' ? 'entra' : auth.name };
+};
+
 export const toRegistered = (row: ServerRow, by: string, at: Date, imported: boolean): AuditRecord =>
   toRecord('server.registered', row, by, at, {
-    access: row.access.kind,
+    ...toAccessDetail(row.access),
     keyLossPolicy: row.keyLossPolicy,
     pinned: row.pinned,
     dekId: row.wrapped.dekId,

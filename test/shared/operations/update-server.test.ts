@@ -84,6 +84,24 @@ describe('what is refused', () => {
     expect((await update({ access: { ...access, auth } })).access).toMatchObject({ tls: 'require' });
   });
 
+  test('where the login goes from now on is audited: host, user, and which password or token', async () => {
+    const { world, update } = await begin();
+    const access = { ...world.postgres.addServer().access, host: 'elsewhere.example' };
+    const auth = { kind: 'setting', name: 'PGCMK_SECRET_DB' } as const;
+    await update({ access: { ...access, auth } });
+    await update({ access: { ...access, auth: { kind: 'entra' }, tls: 'verify-full' } });
+    await update({ access: { kind: 'none' } });
+    const { port, user, tls } = access;
+    const details = (await world.audited('server.registered')).map(({ detail }) => detail).slice(1);
+    const to = { access: 'postgres', host: 'elsewhere.example', port, user };
+    expect(details).toMatchObject([
+      { ...to, tls, auth: 'PGCMK_SECRET_DB' },
+      { ...to, tls: 'verify-full', auth: 'entra' },
+      { access: 'none' },
+    ]);
+    expect(details[2]).not.toHaveProperty('host');
+  });
+
   test('what becomes so while it is being written', async () => {
     const { world, update } = await begin();
     world.stores.onBeforeCommit(async (operation) => {
