@@ -1,25 +1,24 @@
-// The ExportCatalog port on blobs: one manifest, of the newest export that was verified.
+// The ExportStore port on blobs: a folder for each export, and beside them one manifest, of the newest that was verified.
 import { RestError } from '@azure/storage-blob';
 import { z } from 'zod';
 import { CmkError } from '../domain/errors.ts';
 import { parseKekKey } from '../domain/key-id.ts';
-import type { ExportCatalog, TableExport } from '../ports/export-catalog.ts';
+import type { TableExport } from '../ports/export-catalog.ts';
+import type { ExportStore } from '../ports/export-store.ts';
 import { openContainer, statusOf } from './blob-container.ts';
+import { openBlockWriter } from './block-writer.ts';
 import { storageUnavailable } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
 
-export interface BlobExports extends ExportCatalog {
-  /**
-   * Notes an export that was read back and found whole. One that is not newer than the one on record changes nothing.
-   * @throws CmkError WriteConflict where another export was noted meanwhile, StoreUnavailable (retryable), InvalidRow
-   */
-  record(manifest: TableExport): Promise<void>;
+export interface BlobExports extends ExportStore {
   /** @throws CmkError StoreUnavailable (retryable) */
   ensureContainer(): Promise<void>;
 }
 
 const CONTAINER = 'table-exports';
 const MANIFEST = 'newest.json';
+/** Of a download that breaks off: it goes on from there. */
+const READ_RETRIES = 3;
 
 const isKekKey = (text: string): boolean => {
   try {
@@ -56,6 +55,20 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
 
   return {
     newest: async () => (await read())?.value,
+
+    open: (folder, file) => openBlockWriter(container.getBlockBlobClient(`${folder}/${file}`)),
+
+    async *read(folder, file) {
+      const name = `${folder}/${file}`;
+      try {
+        const { readableStreamBody } = await container.getBlockBlobClient(name).download(0, undefined, {
+          maxRetryRequests: READ_RETRIES,
+        });
+        for await (const piece of readableStreamBody ?? []) yield Buffer.from(piece);
+      } catch (error) {
+        throw storageUnavailable(`${name} could not be read`, error);
+      }
+    },
 
     record: async ({ exportedAt, versions }) => {
       const held = await read();

@@ -55,7 +55,10 @@ export function makeTableStores(options: TableStoresOptions): TableStores {
   };
 }
 
-function makeTableClient({ connection, clientOptions }: TableStoresOptions, name: string): TableClient {
+export function makeTableClient(
+  { connection, clientOptions }: Pick<TableStoresOptions, 'connection' | 'clientOptions'>,
+  name: string,
+): TableClient {
   const settings: TableServiceClientOptions = {
     retryOptions: RETRIES,
     ...clientOptions,
