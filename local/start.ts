@@ -1,5 +1,6 @@
 // npm start: the demo's stack with its fleet, kept running, with what to try next. Ctrl-C ends it and leaves nothing.
 import { parseArgs } from 'node:util';
+import { describeError } from '../shared/domain/errors.ts';
 import { bold, dim } from './demo/report.ts';
 import { type StartedWorld, startWorld } from './demo/start-world.ts';
 import { KEY_NAME, readProgress } from './demo/world.ts';
@@ -83,15 +84,29 @@ function describe(world: StartedWorld): string {
   ].join('\n');
 }
 
-const { values } = parseArgs({
-  options: { servers: { type: 'string', default: '50' }, verbose: { type: 'boolean', default: false } },
-});
+function readArguments(): { readonly servers: number; readonly verbose: boolean } {
+  try {
+    const { values } = parseArgs({
+      options: { servers: { type: 'string', default: '50' }, verbose: { type: 'boolean', default: false } },
+    });
+    const servers = Number(values.servers);
+    if (Number.isInteger(servers) && servers >= 3 && servers <= 5000) {
+      return { servers, verbose: values.verbose };
+    }
+    throw new RangeError(`--servers takes a whole number from 3 to 5000, not ${values.servers}`);
+  } catch (error) {
+    console.error(`${describeError(error)}\nnpm start -- [--servers N] [--verbose]`);
+    process.exit(2);
+  }
+}
+
+const { servers, verbose } = readArguments();
 const world = await startWorld({
-  servers: Number(values.servers),
+  servers,
   times: { probeSeconds: 10, sweepSeconds: 30, confirmSuspectSeconds: 60 },
   onProgress: (what) => console.log(dim(what)),
   onHostLog: (line) => {
-    if (values.verbose) console.error(dim(line));
+    if (verbose) console.error(dim(line));
   },
 });
 console.log(describe(world));
