@@ -35,4 +35,4 @@ test('comes to its end, and looks as its page says', async () => {
   const page = await runDay(() => undefined);
   const committed = readFileSync('docs/operators-day.md', 'utf8');
   expect(normalise(page)).toEqual(normalise(committed));
-}, 240_000);
+}, 480_000);
