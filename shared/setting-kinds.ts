@@ -1,5 +1,5 @@
 // The kinds of settings that config.ts is made of: each reads one text, and says in words what it takes.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What an operator is told about a setting. */
 export interface SettingInfo {

@@ -1,6 +1,6 @@
 // Event Grid events, in its own schema or as CloudEvents 1.0 (azure-facts.md 1.3), as hints. Read is only what a hint
 // needs: NBF, EXP and whatever else an event claims is asked of the vault.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Hint } from '../../shared/operations/hint.ts';
 import { describeType, excerpt, type Fields, invalidEvent, isRecord, readFields } from './event-fields.ts';
 import { parseKek, parseVault, type VaultRules } from './parse-target.ts';

@@ -1,5 +1,5 @@
 // Queue messages: what shared/domain/message.ts describes, checked when it is taken out again.
-import { z } from 'zod';
+import * as z from 'zod';
 import { CmkError, describeError } from '../../shared/domain/errors.ts';
 import { type KekId, parseKekId } from '../../shared/domain/key-id.ts';
 import type { ProbeMessage, RangeMessage, ReconcileMessage } from '../../shared/domain/message.ts';

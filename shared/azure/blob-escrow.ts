@@ -1,5 +1,5 @@
 // The Escrow port on blobs: one blob per server and KEK, written once.
-import { z } from 'zod';
+import * as z from 'zod';
 import { CmkError, isCmkError } from '../domain/errors.ts';
 import { isSameKek, type KekId, parseKekId } from '../domain/key-id.ts';
 import { WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';

@@ -1,6 +1,6 @@
 // The ExportStore port on blobs: a folder for each export, and beside them one manifest, of the newest that was verified.
 import { RestError } from '@azure/storage-blob';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CmkError } from '../domain/errors.ts';
 import { parseKekKey } from '../domain/key-id.ts';
 import type { TableExport } from '../ports/export-catalog.ts';

@@ -1,6 +1,6 @@
 // The KeyVault port on Azure Key Vault, by the real SDK; what it gets wrong is said where it is worked around.
 import type { TokenCredential } from '@azure/identity';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type KekId, keyUrl, parseVersion } from '../../domain/key-id.ts';
 import type { VaultAnswer } from '../../domain/vault-answer.ts';
 import type { KeyVault, PublicKey } from '../../ports/key-vault.ts';

@@ -1,6 +1,6 @@
 // What the SDK throws, as the values that the domain classifies. Nothing of a body gets into them but its codes:
 // a body may hold a plaintext DEK.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { VaultFault } from '../../domain/vault-answer.ts';
 import { TokenUnavailable } from './token-source.ts';
 
