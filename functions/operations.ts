@@ -5,6 +5,7 @@ import { makeBlobExports } from '../shared/azure/blob-exports.ts';
 import { makeCredential } from '../shared/azure/credential.ts';
 import { makeEventPublisher } from '../shared/azure/event-publisher.ts';
 import { makeConsoleLog, systemClock, systemRandom } from '../shared/azure/runtime.ts';
+import { makeRawTables } from '../shared/azure/tables/raw-tables.ts';
 import type { StorageConnection } from '../shared/azure/tables/storage-connection.ts';
 import { makeTableStores } from '../shared/azure/tables/table-stores.ts';
 import { makeKeyVault } from '../shared/azure/vault/key-vault.ts';
@@ -26,6 +27,7 @@ import { makeCountDependents } from '../shared/operations/count-dependents.ts';
 import { makeDeleteServer } from '../shared/operations/delete-server.ts';
 import { makeDeliverOutbox } from '../shared/operations/deliver-outbox.ts';
 import { makeDrillServer } from '../shared/operations/drill-server.ts';
+import { makeExportTables } from '../shared/operations/export-tables.ts';
 import { makeFanOut } from '../shared/operations/fan-out.ts';
 import { makeFindWrapping } from '../shared/operations/find-wrapping.ts';
 import { makeFinishMove } from '../shared/operations/finish-move.ts';
@@ -55,6 +57,7 @@ import { makeSweepFleet } from '../shared/operations/sweep-fleet.ts';
 import { makeTargetProofs } from '../shared/operations/target-proofs.ts';
 import { makePostgresAccess } from '../shared/postgres/postgres-access.ts';
 import { parseSigningKey } from '../shared/signing-key.ts';
+import { VERSION } from '../shared/version.ts';
 
 const POSTGRES_SCOPE = 'https://ossrdbms-aad.database.windows.net/.default';
 
@@ -260,6 +263,15 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     startRewrap: makeStartRewrap({ keks, queue, observe, clock, rules: config.keyRules }),
     readImpact: makeReadImpact({ keks, servers, access, clock, detectionSeconds }),
     exports,
+    exportTables: makeExportTables({
+      tables: makeRawTables(connection),
+      exports,
+      keks,
+      signer,
+      clock,
+      log,
+      appVersion: VERSION,
+    }),
     /** null: no API is configured, so there is no key to sign with. */
     signer,
     retireVersion:
@@ -277,7 +289,13 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       checkIssuer: issuerKeys === null ? null : issuerKeys.check,
       stretchedSeconds: probe.stretchedSeconds,
       clock,
-      rules: { probeSeconds, sweepSeconds, breakerHoldMinutes: config.keyRules.breakerHoldMinutes },
+      exports,
+      rules: {
+        probeSeconds,
+        sweepSeconds,
+        breakerHoldMinutes: config.keyRules.breakerHoldMinutes,
+        exportSeconds: longestGapSeconds(config.schedules.export),
+      },
     }),
     verifyToken: makeVerifyToken(config.api, issuerKeys, clock.now),
     log,

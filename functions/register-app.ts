@@ -18,6 +18,7 @@ import { makeProbeKekShardHandler } from './queues/probe-kek-shard.ts';
 import { makeReconcileKekHandler } from './queues/reconcile-kek.ts';
 import { makeRewrapDeksHandler } from './queues/rewrap-deks.ts';
 import { makeDeliverOutboxHandler } from './timers/deliver-outbox.ts';
+import { makeExportTablesHandler } from './timers/export-tables.ts';
 import { makeProbeKeksHandler } from './timers/probe-keks.ts';
 import { makeSweepFleetHandler } from './timers/sweep-fleet.ts';
 
@@ -61,10 +62,16 @@ export function registerApp(app: typeof FunctionApp, config: Config, operations:
     queue(name, `${queueName}-poison`, makePoisonHandler(name, queueName, operations));
   }
 
-  const { probe, sweep, outbox } = config.schedules;
+  const { probe, sweep, outbox, export: exportSchedule } = config.schedules;
   app.timer('probeKeks', { schedule: probe, handler: makeProbeKeksHandler(operations) });
   app.timer('sweepFleet', { schedule: sweep, handler: makeSweepFleetHandler(operations) });
   app.timer('deliverOutbox', { schedule: outbox, handler: makeDeliverOutboxHandler(operations) });
+  app.timer('exportTables', {
+    schedule: exportSchedule,
+    // Its next occurrence is a day away.
+    retry: { strategy: 'fixedDelay', maxRetryCount: 3, delayInterval: { minutes: 5 } },
+    handler: makeExportTablesHandler(operations),
+  });
 
   registerHttp(app, config, operations);
 }

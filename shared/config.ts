@@ -1,6 +1,6 @@
 // The environment, read once at the start. A fault in any setting stops the start: an app that is half configured
 // must not run. docs/settings.md explains each setting.
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { type ConfigFault, findClashes, findStorageFaults, type Given } from './config-faults.ts';
 import { CmkError } from './domain/errors.ts';
 import type { LogLevel } from './ports/runtime.ts';
@@ -45,7 +45,12 @@ export interface Config {
     readonly transientBufferHours: number;
     readonly breakerHoldMinutes: number;
   };
-  readonly schedules: { readonly probe: string; readonly sweep: string; readonly outbox: string };
+  readonly schedules: {
+    readonly probe: string;
+    readonly sweep: string;
+    readonly outbox: string;
+    readonly export: string;
+  };
   readonly sweep: {
     readonly sweepSeconds: number;
     readonly inspectGrantedSeconds: number;
@@ -172,6 +177,7 @@ const toConfig = (values: Values): Config => ({
     probe: values.PGCMK_PROBE_SCHEDULE,
     sweep: values.PGCMK_SWEEP_SCHEDULE,
     outbox: values.PGCMK_OUTBOX_SCHEDULE,
+    export: values.PGCMK_EXPORT_SCHEDULE,
   },
   sweep: {
     sweepSeconds: values.PGCMK_SWEEP_SECONDS,

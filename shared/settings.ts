@@ -1,5 +1,5 @@
 // Every setting of the app, with its meaning and its limits: what config.ts reads, and what docs/settings.md lists.
-import { z } from 'zod';
+import * as z from 'zod';
 import { findScheduleFault } from './ncrontab.ts';
 import {
   choice,
@@ -135,6 +135,13 @@ export const settingsSchema = z.object({
   PGCMK_PROBE_SCHEDULE: schedule('When every key version in use is probed.', '*/10 * * * * *'),
   PGCMK_SWEEP_SCHEDULE: schedule('When the sweep looks for work that is due.', '0 * * * * *'),
   PGCMK_OUTBOX_SCHEDULE: schedule('When audit records and own events are delivered.', '*/5 * * * * *'),
+  PGCMK_EXPORT_SCHEDULE: text({
+    unit: 'NCRONTAB',
+    limits: 'six fields, on every day',
+    fallback: '0 30 2 * * *',
+    meaning: 'When the tables are exported, and the ends of the audit chains signed: at least once a day.',
+    fault: findDailyFault,
+  }),
   PGCMK_SWEEP_SECONDS: whole({
     unit: 'seconds',
     fallback: 300,
@@ -287,6 +294,17 @@ export const settingsTable: readonly SettingRow[] = Object.entries(settingsSchem
 /** The suffixes of a list, in lower case. */
 export const splitSuffixes = (list: string): readonly string[] =>
   list.split(',').map((suffix) => suffix.trim().toLowerCase());
+
+/** A day without an export is a day of wrapped DEKs that can be lost. */
+function findDailyFault(given: string): string | null {
+  const fault = findScheduleFault(given);
+  if (fault !== null) return fault;
+  const isDaily = given
+    .split(/\s+/)
+    .slice(3)
+    .every((field) => field === '*');
+  return isDaily ? null : 'not on every day: its last three fields must be *';
+}
 
 const DOMAIN =
   /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;

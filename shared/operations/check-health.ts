@@ -1,6 +1,7 @@
 // What the app depends on, and whether it is there. Open to anybody, so it names no key, no server and no host.
 import { CLOSED_BREAKER, isHolding } from '../domain/breaker.ts';
 import { isCmkError } from '../domain/errors.ts';
+import type { ExportCatalog } from '../ports/export-catalog.ts';
 import type { BreakerStore, KekStore } from '../ports/kek-store.ts';
 import type { QueueGauge } from '../ports/queue-gauge.ts';
 import type { Clock } from '../ports/runtime.ts';
@@ -18,6 +19,7 @@ export type CheckHealth = () => Promise<readonly HealthCheck[]>;
 export interface HealthDeps {
   readonly keks: KekStore & BreakerStore;
   readonly queues: QueueGauge;
+  readonly exports: ExportCatalog;
   /**
    * Whether the issuer's keys can be had; with an answer: only old ones, and until when they are used. null: no issuer
    * is configured.
@@ -30,6 +32,8 @@ export interface HealthDeps {
     readonly probeSeconds: number;
     readonly sweepSeconds: number;
     readonly breakerHoldMinutes: number;
+    /** The longest time between two exports of the tables. */
+    readonly exportSeconds: number;
   };
 }
 
@@ -37,6 +41,7 @@ export interface HealthDeps {
 const KEEP_MS = 5000;
 /** So many sweeps may be late before that is said. */
 const LATE_SWEEPS = 3;
+const LATE_EXPORTS = 3;
 
 export function makeCheckHealth(deps: HealthDeps): CheckHealth {
   let kept: { readonly at: number; readonly checks: Promise<readonly HealthCheck[]> } | null = null;
@@ -53,6 +58,7 @@ const check = async (deps: HealthDeps): Promise<readonly HealthCheck[]> =>
       guard('tables', () => checkKeys(deps)),
       guard('queues', () => checkQueues(deps)),
       guard('issuer', () => checkIssuer(deps)),
+      guard('export', () => checkExport(deps)),
     ])
   ).flat();
 
@@ -159,6 +165,26 @@ async function checkQueues({ queues }: HealthDeps): Promise<readonly HealthCheck
           'See the audit for what failed. The sweep does the work again; the poison handlers empty these queues.',
         ),
   ];
+}
+
+async function checkExport({ exports, keks, clock, rules }: HealthDeps): Promise<readonly HealthCheck[]> {
+  const newest = await exports.newest();
+  const from = clock.now().getTime() - LATE_EXPORTS * rules.exportSeconds * 1000;
+  const isLate = newest === undefined ? await hasKekSince(keks, from) : newest.exportedAt.getTime() < from;
+  const detail =
+    newest === undefined ? 'there is none yet' : `the newest is of ${newest.exportedAt.toISOString()}`;
+  return [
+    isLate
+      ? degraded('export', detail, 'See the log of the function exportTables: the tables are not backed up.')
+      : ok('export', detail),
+  ];
+}
+
+/** Whether any version has been as it is since before then: the app is in use for longer than an export is due. */
+async function hasKekSince(keks: KekStore, time: number): Promise<boolean> {
+  for await (const { versions } of keks.list({ vault: null }))
+    if (versions.some(({ value }) => value.inUse && value.since.getTime() < time)) return true;
+  return false;
 }
 
 async function checkIssuer({ checkIssuer: look }: HealthDeps): Promise<readonly HealthCheck[]> {

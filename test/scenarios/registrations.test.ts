@@ -12,6 +12,7 @@ const FUNCTIONS = [
   'applyServerAccess',
   'applyServerAccessPoison',
   'deliverOutbox',
+  'exportTables',
   'keyDisabled',
   'keyExpired',
   'keyNearExpiry',

@@ -36,7 +36,12 @@ describe('readConfig', () => {
         transientBufferHours: 24,
         breakerHoldMinutes: 60,
       },
-      schedules: { probe: '*/10 * * * * *', sweep: '0 * * * * *', outbox: '*/5 * * * * *' },
+      schedules: {
+        probe: '*/10 * * * * *',
+        sweep: '0 * * * * *',
+        outbox: '*/5 * * * * *',
+        export: '0 30 2 * * *',
+      },
       sweep: {
         sweepSeconds: 300,
         inspectGrantedSeconds: 300,
@@ -187,6 +192,20 @@ describe('readConfig', () => {
     expect(faults).not.toContain('s3cret');
   });
 
+  test.each([
+    ['0 30 2 * * mon', 'on Mondays only'],
+    ['0 30 2 1 * *', 'on the first only'],
+    ['0 30 2 * jan *', 'in January only'],
+    ['0 30 2 * *', 'five fields'],
+  ])('tables are exported every day: not %s (%s)', (schedule) => {
+    expect(faultsOf({ ...minimal, PGCMK_EXPORT_SCHEDULE: schedule })).toMatchObject([
+      { name: 'PGCMK_EXPORT_SCHEDULE' },
+    ]);
+    expect(readConfig({ ...minimal, PGCMK_EXPORT_SCHEDULE: '0 0 */6 * * *' }).schedules.export).toBe(
+      '0 0 */6 * * *',
+    );
+  });
+
   const ranged = settingsTable.filter(({ limits }) => /^[\d.]+ to \d+$/.test(limits));
   test.each(ranged)('$name takes its limits and nothing beyond', ({ name, limits }) => {
     const [min = '', max = ''] = limits.split(' to ');
@@ -199,7 +218,7 @@ describe('readConfig', () => {
 
 describe('settings', () => {
   test('no setting is without a meaning', () => {
-    expect(settingsTable).toHaveLength(41);
+    expect(settingsTable).toHaveLength(42);
     expect(settingsTable.filter(({ meaning }) => meaning === '')).toEqual([]);
   });
 

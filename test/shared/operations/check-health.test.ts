@@ -4,6 +4,8 @@ import { type HealthDeps, makeCheckHealth } from '../../../shared/operations/che
 import type { QueueDepth } from '../../../shared/ports/queue-gauge.ts';
 import { makeWorld, RULES, type World } from '../../fakes/world.ts';
 
+const DAY_SECONDS = 86_400;
+
 let world: World;
 let depths: readonly QueueDepth[];
 beforeEach(async () => {
@@ -22,7 +24,13 @@ const makeCheck = (change: Partial<HealthDeps> = {}) =>
     checkIssuer: async () => null,
     stretchedSeconds: () => new Map([['a', 3]]),
     clock: world.clock,
-    rules: { probeSeconds: 10, sweepSeconds: RULES.sweepSeconds, breakerHoldMinutes: 60 },
+    exports: world.exports,
+    rules: {
+      probeSeconds: 10,
+      sweepSeconds: RULES.sweepSeconds,
+      breakerHoldMinutes: 60,
+      exportSeconds: DAY_SECONDS,
+    },
     ...change,
   });
 const check = async (change: Partial<HealthDeps> = {}) =>
@@ -35,6 +43,7 @@ describe('health', () => {
     expect(Object.keys(checks).toSorted()).toEqual(
       [
         'breaker',
+        'export',
         'issuer',
         'keys',
         'poison',
@@ -101,6 +110,20 @@ describe('health', () => {
     expect(JSON.stringify(checks)).not.toMatch(/azure\.net|s00\d/);
   });
 
+  test('export is degraded once three in a row did not come about', async () => {
+    expect((await check())['export']).toMatchObject({ status: 'ok', detail: 'there is none yet' });
+    world.exports.current = { exportedAt: world.clock.now(), versions: {} };
+    world.clock.advance(3 * DAY_SECONDS);
+    expect((await check())['export']).toMatchObject({ status: 'ok' });
+    world.clock.advance(1);
+    const late = { status: 'degraded', remedy: expect.stringContaining('exportTables') };
+    expect((await check())['export']).toMatchObject(late);
+    world.exports.current = undefined;
+    expect((await check())['export']).toMatchObject(late);
+    world.exports.failNext(new CmkError('InvalidRow', 'no', { remedy: 'Repair it.' }));
+    expect((await check())['export']).toMatchObject({ status: 'failing', remedy: 'Repair it.' });
+  });
+
   test('probe shows the real period where the vaults’ limits stretch it', async () => {
     const { probe } = await check({ stretchedSeconds: () => new Map([['a', 31.2]]) });
     expect(probe).toMatchObject({ status: 'degraded', detail: expect.stringContaining('every 32 s') });
@@ -134,6 +157,7 @@ describe('health', () => {
   });
 
   test('asks the tables once for all who ask within 5 s', async () => {
+    world.exports.current = { exportedAt: world.clock.now(), versions: {} };
     const ask = makeCheck();
     const before = world.stores.roundTrips('keks.list');
     await Promise.all([ask(), ask()]);
