@@ -13,7 +13,7 @@ const TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/;
 export function parseTagList(name: string, header: string): TagList {
   const text = header.trim();
   if (text === '*') return '*';
-  const tags = text.split(/\s*,\s*/);
+  const tags = text.split(',').map((tag) => tag.trim());
   if (tags.every((tag) => TAG.test(tag))) return tags;
   throw new CmkError('InvalidRequest', `${name} is no list of ETags`, {
     remedy: 'Send the ETag as it came, quotes included.',

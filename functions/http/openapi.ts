@@ -93,10 +93,18 @@ const toAnswers = ({ answers, tagged }: Route) =>
     ]),
   );
 
+/** Parts of paths and queries that name something which need not be there. */
+const NAMING = ['serverId', 'name', 'server'];
+
+/** Of what they are asked to make or change, key and server are checked first. */
+const CHECKED: readonly Route[] = [routes.registerServer, routes.copyServer, routes.moveServer];
+
 /** The statuses that a route of its kind can come to. */
 function toProblems(route: Route) {
   const isRead = route.method === 'GET';
-  const names = Object.keys(route.params.shape).length > 0;
+  const names = Object.keys({ ...route.params.shape, ...route.query.shape }).some((one) =>
+    NAMING.includes(one),
+  );
   const statuses = {
     400: 'The request has faults; `faults` points at each.',
     ...(route.role === null ? {} : { 401: 'There is no token, or it is not accepted.' }),
@@ -105,9 +113,7 @@ function toProblems(route: Route) {
     ...(isRead ? {} : { 409: 'The state of the resource is against it; `code` says how.' }),
     ...(isRead ? {} : { 412: 'The resource is not as `If-Match` says.' }),
     ...(route.body === null ? {} : { 413: 'The body is too large.', 415: 'The body is not JSON.' }),
-    ...(route.path === 'servers/{serverId}' && route.method === 'PUT'
-      ? { 422: 'Checks failed; `checks` has each.' }
-      : {}),
+    ...(CHECKED.includes(route) ? { 422: 'Checks failed; `checks` has each.' } : {}),
     ...(route.path.endsWith('/dek') ? { 429: 'Too many releases to one server.' } : {}),
     500: 'A fault of the app.',
     503: 'Something that the app depends on is not there; the same request may work later.',

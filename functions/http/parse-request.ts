@@ -44,15 +44,22 @@ export async function parseRequest<R extends Route>(
   return { params, query, body } as ParsedRequest<R>;
 }
 
-const invalid = (faults: readonly Fault[]) =>
-  new CmkError(
+/** The pointers are the caller's own words: an answer and a log line hold so much of them, and no more. */
+const MOST_FAULTS = 100;
+const LONGEST_POINTER = 300;
+
+function invalid(all: readonly Fault[]): CmkError {
+  const faults = all.slice(0, MOST_FAULTS).map(({ pointer, message }) => ({
+    pointer: pointer.length > LONGEST_POINTER ? `${pointer.slice(0, LONGEST_POINTER)}…` : pointer,
+    message,
+  }));
+  const first = faults.slice(0, 5);
+  return new CmkError(
     'InvalidRequest',
-    faults
-      .slice(0, 5)
-      .map(({ pointer, message }) => `${pointer === '' ? 'the body' : pointer}: ${message}`)
-      .join('; '),
+    first.map(({ pointer, message }) => `${pointer === '' ? 'the body' : pointer}: ${message}`).join('; '),
     { remedy: 'Correct each of the faults; GET /api/openapi.json has the schemas.', detail: { faults } },
   );
+}
 
 function toFaults(
   issue: z.core.$ZodIssue,

@@ -57,8 +57,16 @@ export const Hold = z
   })
   .meta({ id: 'Hold', description: "An operator's hold: access is revoked whatever the key says." });
 
-export const HoldBody = z
-  .strictObject({ reason: z.string().trim().min(1).max(500) })
-  .meta({ id: 'HoldBody' });
+/**
+ * Text without control characters and halves of characters: it goes into log lines, into terminals, and into messages
+ * to servers that end each part with a NUL.
+ */
+export const plainText = (longest: number) =>
+  z
+    .string()
+    .max(longest)
+    .regex(/^[^\p{Cc}\p{Cs}\u2028\u2029]*$/u, 'no control characters');
+
+export const HoldBody = z.strictObject({ reason: plainText(500).trim().min(1) }).meta({ id: 'HoldBody' });
 
 export const LimitQuery = z.coerce.number().int().min(1).max(1000).default(100);

@@ -132,7 +132,11 @@ export type KeyDetail = z.infer<typeof KeyDetail>;
 
 export const KeyQuery = z.object({ count: z.enum(['now']).optional() });
 export const ListKeysQuery = z.object({
-  vault: z.string().optional(),
+  vault: z
+    .string()
+    .max(260)
+    .regex(/^[\w.:-]+$/, "a vault's host")
+    .optional(),
   limit: LimitQuery,
   cursor: Cursor.optional(),
 });

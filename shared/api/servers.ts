@@ -1,17 +1,21 @@
 // Servers: registering, reading, holding, copying, moving, drilling (design 9).
 import * as z from 'zod';
-import { Cursor, Hold, Instant, KeyUrl, KeyVersion, LimitQuery, ServerId } from './common.ts';
+import { Cursor, Hold, Instant, KeyUrl, KeyVersion, LimitQuery, plainText, ServerId } from './common.ts';
 
 export const Access = z
   .discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('none') }),
     z.strictObject({
       kind: z.literal('postgres'),
-      host: z.string().trim().min(1).max(253),
+      host: z
+        .string()
+        .trim()
+        .max(253)
+        .regex(/^[\w:][\w.:-]*$/, 'a host name or an address'),
       port: z.int().min(1).max(65_535).default(5432),
-      maintenanceDatabase: z.string().min(1).max(63).default('cmk_admin'),
-      excludeDatabases: z.array(z.string().min(1).max(63)).max(100).default([]),
-      user: z.string().min(1).max(63),
+      maintenanceDatabase: plainText(63).min(1).default('cmk_admin'),
+      excludeDatabases: z.array(plainText(63).min(1)).max(100).default([]),
+      user: plainText(63).min(1),
       tls: z.enum(['verify-full', 'verify-ca', 'require', 'disable']).default('verify-full'),
       auth: z.discriminatedUnion('kind', [
         z.strictObject({ kind: z.literal('entra') }),
@@ -24,7 +28,12 @@ export const Access = z
   ])
   .meta({ id: 'Access', description: 'How the app reaches the server; `none`: it only cares for the DEK.' });
 
-const PrincipalId = z.string().trim().min(1).max(200).nullable();
+const PrincipalId = plainText(200).trim().min(1).nullable();
+
+const Labels = z
+  .record(plainText(63).min(1), plainText(255))
+  .refine((labels) => Object.keys(labels).length <= 20, 'at most 20 labels')
+  .default({});
 
 const WrappedDek = z
   .strictObject({
@@ -49,10 +58,7 @@ export const RegisterBody = z
     drainSeconds: z.int().min(0).max(604_800).nullable().default(null),
     /** Left out: null for a new server, and as it is for one that is there. */
     principalId: PrincipalId.optional(),
-    labels: z
-      .record(z.string().min(1).max(63), z.string().max(255))
-      .refine((labels) => Object.keys(labels).length <= 20, 'at most 20 labels')
-      .default({}),
+    labels: Labels,
     wrappedDek: WrappedDek.optional().meta({
       description: 'An existing DEK to take over, in place of a new one. Needs the role Dek.Assign.',
     }),
@@ -179,7 +185,7 @@ export const CopyBody = z
       description: "For a restore: another key than its source's. A replica takes none.",
     }),
     keyLossPolicy: KeyLossPolicy.optional(),
-    labels: z.record(z.string().min(1).max(63), z.string().max(255)).default({}),
+    labels: Labels,
   })
   .meta({ id: 'CopyBody' });
 export type CopyBody = z.infer<typeof CopyBody>;

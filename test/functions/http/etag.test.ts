@@ -29,6 +29,13 @@ describe('parseTagList', () => {
   });
 });
 
+test('a list with more space than tags is read in no time', () => {
+  const header = `"a"${' '.repeat(60_000)}"b"`;
+  const began = performance.now();
+  expect(() => parseTagList('If-Match', header)).toThrow(expect.objectContaining({ code: 'InvalidRequest' }));
+  expect(performance.now() - began).toBeLessThan(500);
+});
+
 describe('readPreconditions', () => {
   const read = (given: { ifMatch?: string; ifNoneMatch?: string }, current: string | undefined) =>
     readPreconditions({ ifMatch: null, ifNoneMatch: null, ...given }, async () => current);

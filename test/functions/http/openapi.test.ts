@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { makeAppStateHandlers } from '../../../functions/http/app-state.ts';
 import { makeOpenApi } from '../../../functions/http/openapi.ts';
 import { STATUS_OF } from '../../../functions/http/problem.ts';
 import { routes } from '../../../shared/api/routes.ts';
@@ -39,6 +40,15 @@ describe('the OpenAPI document', () => {
       }
     }
   });
+});
+
+test('anybody may ask for it, so it is made once', async () => {
+  const ports = { checkHealth: async () => [], version: VERSION, now: () => new Date(0) };
+  const { readOpenApi } = makeAppStateHandlers(ports);
+  const asked = { params: {}, query: {}, body: null, caller: null, ifMatch: null };
+  const [first, second] = [await readOpenApi(asked), await readOpenApi(asked)];
+  expect(first.body['paths']).toBeDefined();
+  expect(first.body['paths']).toBe(second.body['paths']);
 });
 
 test('the version is that of package.json', () => {

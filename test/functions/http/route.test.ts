@@ -138,6 +138,43 @@ describe('a request that can’t be understood', () => {
     },
   );
 
+  test('with faults without end: a hundred are told, and of each as much as helps', async () => {
+    const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`k${index}`, 1]));
+    const { status, body } = await put(many);
+    expect({ status, faults: body.faults.length }).toEqual({ status: 400, faults: 100 });
+    const api = makeApi();
+    const long = await api.call('PUT', 'servers/s001', { body: { ['x'.repeat(200_000)]: 1 } });
+    expect(JSON.stringify(long.body).length).toBeLessThan(2000);
+    expect(JSON.stringify(api.world.log.lines.at(-1)).length).toBeLessThan(2000);
+  });
+
+  test.each([
+    ['/access/host', { host: '/var/run/postgresql' }],
+    ['/access/host', { host: 'db\u0000.example' }],
+    ['/access/host', { host: 'db example' }],
+    ['/access/user', { user: 'cmk\u0000options\u0000-c search_path=evil' }],
+    ['/access/maintenanceDatabase', { maintenanceDatabase: 'a\u0000b' }],
+    ['/access/excludeDatabases/0', { excludeDatabases: ['a\nb'] }],
+  ])('with %s that would say more to a server than a name: %j', async (pointer, change) => {
+    const auth = { kind: 'entra' };
+    const access = { kind: 'postgres', host: 'db', user: 'cmk', auth, ...change };
+    const { status, body } = await put({ keyId: keyUrl(KEK), access });
+    expect({ status, code: body.code }).toEqual({ status: 400, code: 'InvalidRequest' });
+    expect(body.faults.map((fault: { pointer: string }) => fault.pointer)).toEqual([pointer]);
+  });
+
+  test('with text that would forge lines of a log or a terminal, or is no text', async () => {
+    for (const reason of ['a\nb', '\u001b[2J', 'a\u2028b', '\ud800']) {
+      const { body } = await makeApi().call('POST', 'servers/s001/revoke', { body: { reason } });
+      expect(body.faults).toEqual([{ pointer: '/reason', message: 'no control characters' }]);
+    }
+    const labels = Object.fromEntries(Array.from({ length: 21 }, (_, index) => [`l${index}`, '']));
+    const copy = { serverId: 'c', kind: 'restore', labels };
+    const { body } = await makeApi().call('POST', 'servers/s001/copies', { body: copy });
+    expect(body.faults).toEqual([{ pointer: '/labels', message: 'at most 20 labels' }]);
+    expect((await makeApi().call('GET', "keys?vault=a'%00")).body.faults[0].pointer).toBe('?vault');
+  });
+
   test('a query that says the same thing twice', async () => {
     const { body } = await makeApi().call('GET', 'servers?state=Ready&state=Revoking');
     expect(body.faults).toEqual([{ pointer: '?state', message: 'given more than once' }]);
