@@ -68,6 +68,8 @@ const REFUSALS: readonly ErrorCode[] = [
 ];
 
 const REFUSALS_PER_MINUTE = 1;
+/** Of one caller, whatever he asks for: whoever tries one server after the other doesn't flood their chains. */
+const REFUSALS_PER_CALLER_PER_MINUTE = 60;
 
 /**
  * The vault unwraps at each release. What lets the DEK out is decided before that, so that a refusal costs no vault
@@ -80,6 +82,7 @@ export function makeReleaseDek(deps: ReleaseDeps): ReleaseDek {
   const { clock, rules } = deps;
   const limit = makeLimitPerKey({ perMinute: rules.releasesPerMinute, clock });
   const recorded = makeLimitPerKey({ perMinute: REFUSALS_PER_MINUTE, clock });
+  const recordedOf = makeLimitPerKey({ perMinute: REFUSALS_PER_CALLER_PER_MINUTE, clock });
 
   return async (command) => {
     let counted = false;
@@ -93,8 +96,10 @@ export function makeReleaseDek(deps: ReleaseDeps): ReleaseDek {
         return await release(deps, command, stored);
       } catch (error) {
         if (isCmkError(error) && REFUSALS.includes(error.code)) {
-          const first = recorded(`${command.serverId} ${error.code}`) === 0;
-          if (first) await recordRefusal(deps, command, stored.value, error);
+          const { serverId, principalId } = command;
+          const isFirst = recorded(`${serverId} ${error.code}`) === 0;
+          if (isFirst && recordedOf(principalId) === 0)
+            await recordRefusal(deps, command, stored.value, error);
         }
         throw error;
       }

@@ -485,6 +485,19 @@ describe('how often', () => {
     expect(await refused()).toHaveLength(4);
   });
 
+  test('whoever tries one server after the other is recorded 60 times a minute, and another still is', async () => {
+    const { world, release } = await begin();
+    const ids = await world.register(70, { prefix: 't', access: { kind: 'none' } });
+    for (const id of ids)
+      await expect(release(id, 'mallory')).rejects.toMatchObject({ code: 'PrincipalMismatch' });
+    expect(await world.audited('dek.refused')).toHaveLength(60);
+    await expect(release('s001', 'eve')).rejects.toMatchObject({ code: 'PrincipalMismatch' });
+    expect(await world.audited('dek.refused')).toHaveLength(61);
+    world.clock.advance(60_000);
+    await expect(release('s001', 'mallory')).rejects.toMatchObject({ code: 'PrincipalMismatch' });
+    expect((await world.audited('dek.refused')).at(-1)?.cause).toEqual({ kind: 'operator', by: 'mallory' });
+  });
+
   test('a refusal that can not be audited stays a refusal', async () => {
     const { world, release } = await begin();
     world.stores.failNext('outbox.put', 'before');
