@@ -122,7 +122,7 @@ const renewalOf = ({ beganAtMs, endsAtMs }: Lease, host: Pick<DekHost, 'random'>
 
 function retryOf(error: CliError, { beganAtMs, endsAtMs }: Lease): number {
   const asked = error instanceof ApiProblem ? error.members['retryAfterSeconds'] : undefined;
-  if (typeof asked === 'number' && asked > 0) return asked * 1000;
+  if (typeof asked === 'number' && asked > 0) return Math.max(asked * 1000, RETRY_MS.least);
   const part = (endsAtMs - beganAtMs) * RETRY_MS.part;
   return Math.min(Math.max(part, RETRY_MS.least), RETRY_MS.most);
 }

@@ -195,6 +195,14 @@ describe('watchLease', () => {
     expect(held.times).toEqual([150, 190]);
   });
 
+  test('asks at most once a second, whatever it was told', async () => {
+    const held = begin(() => {
+      throw problem(429, 'DekRateLimited', { retryAfterSeconds: 1e-9 });
+    });
+    await held.host.advance(155);
+    expect(held.times).toEqual([150, 151, 152, 153, 154, 155]);
+  });
+
   test.each([
     ['DekRefused', { state: 'Revoking', reason: 'KeyDisabled' }],
     ['VaultRefused', { reason: 'KeyDisabled' }],
