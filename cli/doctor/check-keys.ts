@@ -28,12 +28,13 @@ const checkVersions = (key: Key, now: Date): readonly Finding[] =>
     .filter(({ inUse, status }) => inUse && status !== 'usable')
     .map(({ version, status, verdict, reason, remedy, since }) => {
       const minutes = Math.round((now.getTime() - new Date(since).getTime()) / 60_000);
+      const time = minutes === 0 ? 'less than a minute' : `${minutes} min`;
       const isLost = verdict === 'revoke';
       const what = isLost ? 'access is taken away' : 'access is not taken away for it so far';
       return finding(
         `key ${nameOf(key)}`,
         isLost ? 'error' : 'warning',
-        `version ${version} is ${status} for ${minutes} min: ${reason ?? 'no reason'}; ${what}`,
+        `version ${version} has been ${status} for ${time}: ${reason ?? 'no reason'}; ${what}`,
         remedy,
       );
     });

@@ -173,6 +173,12 @@ describe('doctor', () => {
       /unusable for 60 min: KeyDisabled; access is taken away/,
     ],
     [
+      'lost just now',
+      aKey({ versions: [aVersion({ status: 'unusable', verdict: 'revoke', since: NOW.toISOString() })] }),
+      'error',
+      /has been unusable for less than a minute: no reason/,
+    ],
+    [
       'suspect',
       aKey({ versions: [aVersion({ status: 'unknown', reason: 'Throttled' })] }),
       'warning',
