@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { type CliError, cliError } from './cli-error.ts';
 import { registerAudit } from './commands/audit.ts';
+import { registerBackup } from './commands/backup.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerDrill } from './commands/drill.ts';
 import { registerImpact } from './commands/impact.ts';
@@ -77,6 +78,7 @@ function registerCommands(program: Command, context: CliContext): void {
   registerDrill(program, context);
   registerAudit(program, context);
   registerVerify(program, context);
+  registerBackup(program, context);
   registerDek(program, context);
   registerDoctor(program, context);
 }

@@ -2,8 +2,8 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
-import type { JWTPayload } from 'jose';
-import * as z from 'zod';
+import { kekKey } from '../../shared/domain/key-id.ts';
+import { parseKey } from '../arguments.ts';
 import { cliError } from '../cli-error.ts';
 import type { CliContext } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -11,10 +11,13 @@ import { plain } from '../paint.ts';
 import { count, print, type View } from '../print.ts';
 import { type ChainReport, type ChainsReport, makeChainCheck } from '../verify/check-chains.ts';
 import { checkStatement, readKeys, type StatementReport } from '../verify/check-statement.ts';
+import { findCutOff, type Head, toHeads } from '../verify/heads.ts';
 
 interface VerifyOptions {
   readonly keys?: string;
   readonly filtered?: boolean;
+  readonly heads?: string;
+  readonly key?: ReturnType<typeof parseKey>;
 }
 
 export function registerVerify(program: Command, context: CliContext): void {
@@ -22,6 +25,11 @@ export function registerVerify(program: Command, context: CliContext): void {
     .command('verify <files...>')
     .description('check exports of the audit and signed statements, offline; - is standard input')
     .option('--keys <file>', 'the public keys that statements are checked with: a JWK set, or one JWK')
+    .option(
+      '--heads <file>',
+      'audit-heads.jws of a backup made before this export: shows a chain whose end was cut off',
+    )
+    .option('--key <key>', 'the export is of the chain of one key', parseKey)
     .option('--filtered', 'the export was filtered: records may be left out between two others')
     .action((files: readonly string[], options: VerifyOptions) => verify(context, files, options));
 }
@@ -41,17 +49,21 @@ type FileReport =
       readonly audit: ChainsReport;
       /** Heads that statements name, and that this export contradicts. */
       readonly contradicted: readonly string[];
+      /** Chains that end before they did when their heads were signed. */
+      readonly cutOff: readonly string[];
     };
 
 async function verify(context: CliContext, files: readonly string[], options: VerifyOptions): Promise<void> {
-  const opened = await Promise.all(files.map((file) => open(context, file)));
+  const all = options.heads === undefined ? files : [...files, options.heads];
+  const opened = await Promise.all(all.map((file) => open(context, file)));
+  assertHeads(opened, options);
   // Statements first: what they say of the audit is looked up in it.
   const statements: FileReport[] = [];
   const heads: Head[] = [];
   for (const one of opened.filter(isStatement)) {
     const statement = await readStatement(context, one, options);
     statements.push({ file: one.file, kind: 'statement', statement });
-    if (statement.sound) heads.push(...toHead(statement.claims));
+    if (statement.sound) heads.push(...toHeads(statement.claims));
   }
   const audits: FileReport[] = [];
   for (const one of opened.filter((file) => !isStatement(file))) {
@@ -95,17 +107,19 @@ async function readStatement(
   return checkStatement(first, await readKeys(keys), io.now());
 }
 
-const Head = z.object({ chain: z.string(), sequence: z.int(), hash: z.string() });
-type Head = z.infer<typeof Head>;
-
-const toHead = (claims: JWTPayload): readonly Head[] => {
-  const head = Head.safeParse(claims['auditHead']);
-  return head.success && head.data.sequence > 0 ? [head.data] : [];
-};
+function assertHeads(opened: readonly OpenFile[], { heads }: VerifyOptions): void {
+  const given = opened.find(({ file }) => file === heads);
+  if (given === undefined || isStatement(given)) return;
+  throw cliError(
+    'FileUnusable',
+    `${given.file} is not signed`,
+    'Give the audit-heads.jws of a backup; the app writes one where it has PGCMK_SIGNING_KEY.',
+  );
+}
 
 async function checkAudit(
   { file, first, rest }: OpenFile,
-  { filtered = false }: VerifyOptions,
+  { filtered = false, key }: VerifyOptions,
   heads: readonly Head[],
 ): Promise<FileReport> {
   const wanted = new Map<string, number[]>();
@@ -116,13 +130,18 @@ async function checkAudit(
   const contradicted = heads
     .filter(({ chain, sequence, hash }) => (check.hashAt(chain, sequence) ?? hash) !== hash)
     .map(({ chain, sequence }) => `${chain} #${sequence}`);
-  return { file, kind: 'audit', audit: check.report(), contradicted };
+  const audit = check.report();
+  const whole = key === undefined ? heads : heads.filter(({ chain }) => chain === kekKey(key.kek));
+  // Of a filtered export nobody knows where it should end.
+  const cutOff = filtered ? [] : findCutOff(audit.chains, whole);
+  return { file, kind: 'audit', audit, contradicted, cutOff };
 }
 
 function isSound(report: FileReport): boolean {
   if (report.kind === 'statement') return report.statement.sound;
-  const { audit, contradicted } = report;
+  const { audit, contradicted, cutOff } = report;
   return (
+    cutOff.length === 0 &&
     audit.unreadable === null &&
     contradicted.length === 0 &&
     audit.chains.every(({ fault }) => fault === null)
@@ -141,7 +160,7 @@ function showFile(view: View, report: FileReport, options: VerifyOptions): void 
     facts(Object.entries(statement.claims).map(([name, value]) => [name, toText(name, value)]));
     return;
   }
-  const { audit, contradicted } = report;
+  const { audit, contradicted, cutOff } = report;
   for (const chain of audit.chains) showChain(view, report.file, chain, options);
   const { unreadable } = audit;
   if (unreadable !== null) {
@@ -150,10 +169,12 @@ function showFile(view: View, report: FileReport, options: VerifyOptions): void 
   for (const head of contradicted) {
     line(`${paint('bad', 'BAD')}  ${report.file}: ${plain(head)} is another record than a statement names`);
   }
+  for (const chain of cutOff) line(`${paint('bad', 'BAD')}  ${report.file}: ${plain(chain)}`);
 }
 
 const toText = (name: string, value: unknown): string => {
   if (typeof value === 'string') return value;
+  if (name === 'heads' && Array.isArray(value)) return count(value.length, 'chain');
   return name === 'iat' && typeof value === 'number'
     ? new Date(value * 1000).toISOString()
     : JSON.stringify(value);

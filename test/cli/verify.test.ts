@@ -275,3 +275,66 @@ describe('verify, of a statement', () => {
     expect(stdout).toContain(`${CHAIN} #3 is another record than a statement names`);
   });
 });
+
+describe('verify, with the heads of a backup', () => {
+  const headsAt = async (...heads: readonly (readonly [string, number, string | undefined])[]) =>
+    write(
+      await signer.sign({
+        kind: 'AuditHeads',
+        sub: '2026-11-24T02-30-00.000Z',
+        at: '2026-11-24T02:30:00.000Z',
+        heads: heads.map(([chain, sequence, hash]) => ({ chain, sequence, hash })),
+        files: {},
+      }),
+    );
+  const check = async (entries: readonly AuditEntry[], heads: string, ...options: readonly string[]) =>
+    run(['verify', await write(toLines(entries)), '--heads', heads, '--keys', await keysFile(), ...options]);
+
+  test('an export that is at least so long is sound', async () => {
+    for (const sequence of [3, 6]) {
+      const { code, stdout } = await check(
+        sound,
+        await headsAt([CHAIN, sequence, sound[sequence - 1]?.hash]),
+      );
+      expect(code).toBe(0);
+      expect(stdout).toContain('1 chain');
+    }
+  });
+
+  test('one whose end was cut off is not; its chain alone would not show it', async () => {
+    const heads = await headsAt([CHAIN, 6, sound[5]?.hash]);
+    expect((await run(['verify', await write(toLines(sound.slice(0, 4)))])).code).toBe(0);
+    const { code, stdout } = await check(sound.slice(0, 4), heads);
+    expect(code).toBe(5);
+    expect(stdout).toContain(`${CHAIN} ends with record 4, and had 6 records`);
+    // A part of it was asked for: nobody knows where it should end.
+    expect((await check(sound.slice(0, 4), heads, '--filtered')).code).toBe(0);
+  });
+
+  test('one that has another record there is not', async () => {
+    const { code, stdout } = await check(sound, await headsAt([CHAIN, 6, 'f'.repeat(64)]));
+    expect(code).toBe(5);
+    expect(stdout).toContain(`${CHAIN} #6 is another record`);
+  });
+
+  test('one without a whole chain is not, unless it was made for one key', async () => {
+    const other = 'contoso.vault.azure.net|payments';
+    const heads = await headsAt([CHAIN, 6, sound[5]?.hash], [other, 2, 'f'.repeat(64)]);
+    const { code, stdout } = await check(sound, heads);
+    expect(code).toBe(5);
+    expect(stdout).toContain(`${other} is not here`);
+    expect((await check(sound, heads, '--key', 'contoso.vault.azure.net/orders')).code).toBe(0);
+    const cut = await check(sound.slice(0, 3), heads, '--key', 'contoso.vault.azure.net/orders');
+    expect(cut.code).toBe(5);
+  });
+
+  test('heads that nobody signed, or somebody else, are none', async () => {
+    const plain = await write('{"kind":"AuditHeads"}');
+    const { code, stderr } = await check(sound, plain);
+    expect(code).toBe(2);
+    expect(stderr).toContain('[FileUnusable]');
+    const good = await signer.sign({ ...CLAIMS, kind: 'AuditHeads' });
+    const bent = await write(`${good.slice(0, -8)}AAAAAAAA`);
+    expect((await check(sound, bent)).code).toBe(5);
+  });
+});
