@@ -30,6 +30,13 @@ const REASON_OF: Readonly<Partial<Record<ErrorCode, ServerReason>>> = {
   ServerRightsMissing: 'ServerRightsMissing',
 };
 
+/** A server may have more databases than a record has room for, and its revocation must be recorded all the same. */
+const NAMES_LISTED = 200;
+const listed = (what: 'closed' | 'reopened', names: readonly string[]): Readonly<Record<string, unknown>> =>
+  names.length <= NAMES_LISTED
+    ? { [what]: names }
+    : { [what]: names.slice(0, NAMES_LISTED), [`${what}Count`]: names.length };
+
 /** Never throws for what a server does or doesn't do: that is an effect too. */
 export async function performAccess(
   port: ServerAccess,
@@ -76,7 +83,7 @@ async function revoke(
     kind: 'done',
     applied: draining ? row.applied : 'revoked',
     sessionsOpen,
-    detail: { closed, sessionsEnded, role },
+    detail: { ...listed('closed', closed), sessionsEnded, role },
   };
 }
 
@@ -92,5 +99,10 @@ async function restore(port: ServerAccess, row: ServerRow, access: PostgresAcces
     };
   }
   const { reopened, role } = outcome;
-  return { kind: 'done', applied: 'granted', sessionsOpen: 0, detail: { reopened, role } };
+  return {
+    kind: 'done',
+    applied: 'granted',
+    sessionsOpen: 0,
+    detail: { ...listed('reopened', reopened), role },
+  };
 }

@@ -1,6 +1,7 @@
 // The record that the server itself keeps, in schema pgcmk of the maintenance database. It travels in the same WAL as
 // the flags it explains, so neither a failover nor a point-in-time restore can separate them.
 import { type Client, escapeIdentifier } from 'pg';
+import { CmkError } from '../domain/errors.ts';
 import type { PostgresAccess } from '../domain/server-spec.ts';
 import { rightsMissing } from './server-error.ts';
 
@@ -82,7 +83,19 @@ export async function readRecord(client: Client): Promise<AccessRecord | undefin
     'SELECT epoch, desired FROM pgcmk.access',
   );
   const row = rows[0];
-  return row === undefined ? undefined : { epoch: Number(row.epoch), desired: row.desired };
+  if (row === undefined) return undefined;
+  const epoch = Number(row.epoch);
+  if (Number.isSafeInteger(epoch)) return { epoch, desired: row.desired };
+  // The app counts from one: no order of its own could ever be newer than this.
+  throw new CmkError(
+    'ServerRightsMissing',
+    `pgcmk.access names epoch ${row.epoch}, which is none of the app's`,
+    {
+      remedy:
+        'See who wrote it. Then set it to the accessEpoch of the server: UPDATE pgcmk.access SET epoch = …;',
+      detail: { missingRights: [] },
+    },
+  );
 }
 
 export async function writeRecord(client: Client, record: AccessRecord): Promise<void> {

@@ -291,6 +291,26 @@ describe('one server fails', () => {
     expect((await world.row('s002')).failure).toBeNull();
   });
 
+  test('one with more databases than a record holds: the first are named, and all counted', async () => {
+    const { world, lose, giveBack } = await begin(1);
+    const names = Array.from({ length: 5000 }, (_, index) => `d${index}`);
+    const { port } = world.postgres;
+    const instance = world.startInstance({
+      ...port,
+      revoke: async (access, order) => ({ ...(await port.revoke(access, order)), closed: names }),
+      restore: async (access, order) => ({ ...(await port.restore(access, order)), reopened: names }),
+    });
+    const last = async () => (await world.audited('server.accessApplied')).at(-1)?.detail;
+    await lose();
+    await instance.applyServerAccess(await world.rangeOf());
+    const first = names.slice(0, 200);
+    expect(await last()).toMatchObject({ applied: 'revoked', closed: first, closedCount: 5000 });
+    await giveBack();
+    await instance.applyServerAccess(await world.rangeOf());
+    expect(await last()).toMatchObject({ applied: 'granted', reopened: first, reopenedCount: 5000 });
+    expect((await world.row('s001')).failure).toBeNull();
+  });
+
   test('an error that is none of ours is noted like any other', async () => {
     const { world, lose } = await begin(1);
     await lose();

@@ -43,6 +43,26 @@ async function awaitWaiting(count: number): Promise<void> {
   while ((await waiting()) !== count) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
+test('an epoch that no order of the app could ever follow is said, and chased by nobody', async () => {
+  await port.revoke(access, terminate(1));
+  const set = (epoch: string) => postgres.dba.query(`UPDATE pgcmk.access SET epoch = ${epoch}`);
+  for (const epoch of ['9223372036854775807', '9007199254740992']) {
+    await set(epoch);
+    const refused = {
+      code: 'ServerRightsMissing',
+      message: expect.stringContaining(epoch),
+      retryable: false,
+    };
+    await expect(port.revoke(access, terminate(2))).rejects.toMatchObject(refused);
+    await expect(port.restore(access, restoring(2))).rejects.toMatchObject(refused);
+  }
+  await set('9007199254740991');
+  expect(await port.revoke(access, terminate(2))).toEqual({
+    kind: 'overtaken',
+    epoch: Number.MAX_SAFE_INTEGER,
+  });
+});
+
 describe('at the same time', () => {
   test.each(['read committed', 'repeatable read', 'serializable'])(
     "Invariant I-05: an older restore that waits behind a newer revoke is refused, with the role's default %s",
