@@ -1,5 +1,5 @@
 // The Publisher port on an Event Grid custom topic, in CloudEvents 1.0.
-import { AzureKeyCredential, EventGridPublisherClient } from '@azure/eventgrid';
+import type { EventGridPublisherClient } from '@azure/eventgrid';
 import type { TokenCredential } from '@azure/identity';
 import { CmkError, describeError } from '../domain/errors.ts';
 import type { OwnEvent } from '../domain/own-event.ts';
@@ -24,11 +24,16 @@ const BATCH = 100;
 
 export function makeEventPublisher(options: EventPublisherOptions): Publisher {
   const { auth, endpoint, source } = options;
-  const credential = auth.kind === 'identity' ? auth.credential : new AzureKeyCredential(auth.key);
-  const client = new EventGridPublisherClient(endpoint, 'CloudEvent', credential, {
-    retryOptions: { maxRetries: 2, retryDelayInMs: 200 },
-    ...(options.caPem === undefined ? {} : { tlsOptions: { ca: options.caPem } }),
-  });
+  // The SDK with its hundreds of event types is loaded with the first event: it is a tenth of the whole app.
+  const open = async (): Promise<EventGridPublisherClient<'CloudEvent'>> => {
+    const { AzureKeyCredential, EventGridPublisherClient } = await import('@azure/eventgrid');
+    const credential = auth.kind === 'identity' ? auth.credential : new AzureKeyCredential(auth.key);
+    return new EventGridPublisherClient(endpoint, 'CloudEvent', credential, {
+      retryOptions: { maxRetries: 2, retryDelayInMs: 200 },
+      ...(options.caPem === undefined ? {} : { tlsOptions: { ca: options.caPem } }),
+    });
+  };
+  let opened: Promise<EventGridPublisherClient<'CloudEvent'>> | undefined;
   const toCloudEvent = ({ id, type, subject, time, data }: OwnEvent) => ({
     id,
     type,
@@ -43,6 +48,8 @@ export function makeEventPublisher(options: EventPublisherOptions): Publisher {
       for (let start = 0; start < events.length; start += BATCH) {
         const batch = events.slice(start, start + BATCH).map(toCloudEvent);
         try {
+          opened ??= open();
+          const client = await opened;
           await client.send(batch, { abortSignal: AbortSignal.timeout(options.timeoutMs ?? 15_000) });
         } catch (cause) {
           throw new CmkError('PublishFailed', `${endpoint} took no event: ${describeError(cause)}`, {
