@@ -10,6 +10,7 @@ import { removeFile, writeOwnFile } from './dek/key-file.ts';
 import { type WatchEnd, watchLease } from './dek/watch-lease.ts';
 import { EXIT } from './exit-codes.ts';
 import type { OutputStream } from './io.ts';
+import { plain } from './paint.ts';
 
 interface DekOptions {
   readonly server: string;
@@ -59,7 +60,7 @@ async function runDek(context: CliContext, host: DekHost, options: DekOptions): 
   }
   const api = context.api();
   const ask = (signal?: AbortSignal) => askDek(api, host, server, signal);
-  const say = (line: string) => void io.stderr.write(`pg-cmk dek: ${server}: ${line}\n`);
+  const say = (line: string) => void io.stderr.write(`pg-cmk dek: ${server}: ${plain(line)}\n`);
 
   const stop = new AbortController();
   // From the start, so that a stop in between leaves no key behind.

@@ -297,4 +297,33 @@ describe('requests of any kind', () => {
       { numRuns },
     );
   });
+
+  test('without Dek.Assign change nobody’s principal, DEK or key, and give no DEK to another', {
+    timeout: 600_000,
+  }, async () => {
+    const roles = ROLES.filter((role) => role !== 'Dek.Assign');
+    await fc.assert(
+      fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 12 }), async (requests) => {
+        const world = makeWorld();
+        const version = await world.begin(2);
+        world.vault.createVersion(OTHER);
+        for (const id of ['s001', 's002']) await world.changeRow(id, { principalId: 'owner' });
+        await world.app.deliverOutbox();
+        const assigned = world.topic.idsOf('PgCmk.DekAssigned').length;
+        const factsOf = async () =>
+          (await world.rows())
+            .filter(({ serverId }) => ['s001', 's002'].includes(serverId))
+            .map(({ kek, principalId, wrapped: { dekId } }) => ({ kek, principalId, dekId }));
+        const before = await factsOf();
+        const api = makeApi({ world });
+        for (const one of requests) await send(api, version, { ...one, call: { ...one.call, roles } });
+        expect(await factsOf()).toEqual(before);
+        for (const { serverId, principalId } of await world.rows())
+          if (!['s001', 's002'].includes(serverId)) expect(principalId).toBeNull();
+        expect(await world.audited('dek.released')).toEqual([]);
+        expect(world.topic.idsOf('PgCmk.DekAssigned')).toHaveLength(assigned);
+      }),
+      { numRuns },
+    );
+  });
 });
