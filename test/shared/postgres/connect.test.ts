@@ -188,6 +188,18 @@ describe('a host that somebody registered to be sent what is another server’s'
     expect(asked).toEqual(['CMK_PASSWORD', 'CMK_PASSWORD']);
   });
 
+  test('can’t pass a login on to a server that could bind it to TLS: it is told that the app could too', async () => {
+    const mechanisms = Buffer.from('SCRAM-SHA-256\0\0');
+    const head = Buffer.from([0x52, 0, 0, 0, 8 + mechanisms.length, 0, 0, 0, 10]);
+    const stranger = await listen((socket) =>
+      socket.once('data', () => socket.write(Buffer.concat([head, mechanisms]))),
+    );
+    const asked = ask({ port: stranger.port, tls: 'disable' }, { connectTimeoutMs: 300 });
+    await expect(asked).rejects.toMatchObject({ code: 'ServerUnreachable' });
+    // The flag of RFC 5802, section 6: a server that does bind refuses what was made for one that doesn't.
+    expect(stranger.received()).toContain('y,,n=');
+  });
+
   test('gets no token, whatever it can prove; none is even fetched', async () => {
     let fetched = 0;
     const settings = {
