@@ -10,7 +10,8 @@ export type Effect =
   | {
       readonly kind: 'done';
       readonly applied: ServerRow['applied'];
-      readonly sessionsOpen: number;
+      /** null: nobody counted. */
+      readonly sessionsOpen: number | null;
       readonly detail: Readonly<Record<string, unknown>>;
     }
   | { readonly kind: 'overtaken'; readonly epoch: number }
@@ -102,7 +103,7 @@ async function restore(port: ServerAccess, row: ServerRow, access: PostgresAcces
   return {
     kind: 'done',
     applied: 'granted',
-    sessionsOpen: 0,
+    sessionsOpen: null,
     detail: { ...listed('reopened', reopened), role },
   };
 }

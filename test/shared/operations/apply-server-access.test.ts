@@ -56,6 +56,8 @@ describe('applyServerAccess', () => {
       applied: 'granted',
       desiredReason: null,
       accessEpoch: 3,
+      // Nobody counted those that came back.
+      sessionsOpen: null,
     });
     expect((await world.audited('server.accessDecided')).map(({ servers }) => servers)).toEqual([
       ['s001', 's002'],
