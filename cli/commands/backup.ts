@@ -1,13 +1,20 @@
 // pg-cmk backup: exports of the app's tables that were downloaded, checked without the app and without a network.
 import type { Command } from 'commander';
-import { type LeftOutReason, makeRestorePlan } from '../../shared/domain/restore-plan.ts';
-import { EXPORTED_TABLES, type ExportedTable, toExportedServer } from '../../shared/domain/table-export.ts';
-import { checkExport, checkHeads, type ExportFolder, openExport, readTable } from '../backup/check-export.ts';
+import type { LeftOutReason } from '../../shared/domain/restore-plan.ts';
+import { EXPORTED_TABLES } from '../../shared/domain/table-export.ts';
+import { checkExport, checkHeads, openExport } from '../backup/check-export.ts';
+import { compareFleet, type FleetComparison } from '../backup/compare-fleet.ts';
+import { planRestore } from '../backup/plan-restore.ts';
 import { cliError } from '../cli-error.ts';
 import type { CliContext } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { plain } from '../paint.ts';
 import { count, instant, print, type View } from '../print.ts';
+
+interface RestoreOptions {
+  readonly dryRun?: boolean;
+  readonly compare?: boolean;
+}
 
 export function registerBackup(program: Command, context: CliContext): void {
   const backup = program.command('backup').description("exports of the app's tables, downloaded; offline");
@@ -22,7 +29,8 @@ export function registerBackup(program: Command, context: CliContext): void {
     .command('restore <path>')
     .description('what a restore of it would write, and leave out')
     .option('--dry-run', 'needed: only `npm run restore` writes, with the rights on the storage account')
-    .action((path: string, options: { readonly dryRun?: boolean }) => planRestore(context, path, options));
+    .option('--compare', 'with the servers that the app has now: what a restore would undo')
+    .action((path: string, options: RestoreOptions) => showRestore(context, path, options));
 }
 
 async function verifyExport(context: CliContext, path: string, keys: string | undefined): Promise<void> {
@@ -70,16 +78,10 @@ function showVersions({ table }: View, versions: Readonly<Record<string, readonl
   if (rows.length > 0) table(['NEEDS KEY', 'VERSION'], rows);
 }
 
-interface LeftOut {
-  readonly partitionKey: string;
-  readonly rowKey: string;
-  readonly reason: LeftOutReason;
-}
-
-async function planRestore(
+async function showRestore(
   context: CliContext,
   path: string,
-  { dryRun = false }: { readonly dryRun?: boolean },
+  { dryRun = false, compare = false }: RestoreOptions,
 ): Promise<void> {
   if (!dryRun) {
     throw cliError(
@@ -89,9 +91,10 @@ async function planRestore(
     );
   }
   const opened = await openExport(path);
-  const { rows, leftOut, servers } = await plan(opened);
+  const { rows, leftOut, servers, deks } = await planRestore(opened);
+  const comparison = compare ? await compareFleet(context.api(), deks) : null;
   const { exportedAt, versions } = opened.manifest;
-  print(context, { exportedAt, rows, servers, versions, leftOut }, (view) => {
+  print(context, { exportedAt, rows, servers, versions, leftOut, comparison }, (view) => {
     const { line, table, paint } = view;
     line(`a restore of the export of ${instant(exportedAt)} would write`);
     table(
@@ -105,7 +108,23 @@ async function planRestore(
     for (const { partitionKey, rowKey, reason } of leftOut)
       line(`${paint('warn', 'left out')} ${plain(partitionKey)} ${plain(rowKey)}: ${WHY[reason]}`);
     showVersions(view, versions);
+    if (comparison !== null) showComparison(view, comparison);
   });
+}
+
+/** All of them are in `-o json`. */
+const SHOWN_IDS = 20;
+
+function showComparison({ line, paint }: View, compared: FleetComparison): void {
+  line(`the app has ${count(compared.same, 'server')} of these, with the same DEK`);
+  const show = (ids: readonly string[], what: string) => {
+    if (ids.length === 0) return;
+    const more = ids.length > SHOWN_IDS ? ` and ${ids.length - SHOWN_IDS} more` : '';
+    line(`${paint('warn', what)}: ${plain(ids.slice(0, SHOWN_IDS).join(', '))}${more}`);
+  };
+  show(compared.onlyInApp, 'only in the app, and not restored');
+  show(compared.onlyInExport, 'only in the export, and back after a restore');
+  show(compared.otherDek, 'with another DEK in the app');
 }
 
 const WHY: Readonly<Record<LeftOutReason, string>> = {
@@ -114,35 +133,3 @@ const WHY: Readonly<Record<LeftOutReason, string>> = {
   purged: 'the server was purged while the export was taken',
   ahead: 'its server was exported before that wrapping was replaced',
 };
-
-/** @throws CliError FileUnusable where a file isn't what was written */
-async function plan(opened: ExportFolder) {
-  const { rows: lines, late } = opened.manifest.tables.servers;
-  const restore = makeRestorePlan(lines - late + 1);
-  for (const table of ['serverindex', 'servers', 'keks', 'audit'] as const) {
-    const { file, problem } = await readTable(opened, table, (row, line) => restore.see(table, row, line));
-    if (problem !== null)
-      throw cliError(
-        'FileUnusable',
-        `${file}: ${problem}`,
-        'Do not restore it: take another export, or download it anew.',
-      );
-  }
-  const rows: Record<ExportedTable, number> = { servers: 0, serverindex: 0, keks: 0, audit: 0 };
-  const servers: Record<string, number> = {};
-  const leftOut: LeftOut[] = [];
-  for (const table of EXPORTED_TABLES) {
-    await readTable(opened, table, (row, line) => {
-      const reason = restore.decide(table, row, line);
-      const { partitionKey, rowKey } = row;
-      if (reason !== null) {
-        leftOut.push({ partitionKey, rowKey, reason });
-        return;
-      }
-      rows[table] += 1;
-      if (table === 'servers' && toExportedServer(row) !== undefined)
-        servers[partitionKey] = (servers[partitionKey] ?? 0) + 1;
-    });
-  }
-  return { rows, servers, leftOut };
-}

@@ -11,6 +11,8 @@ import { makeMemoryStores } from '../fakes/memory-stores.ts';
 import { FakeExportStore, FakeRawTables } from '../fakes/raw-tables.ts';
 import { CollectingLog, FakeClock } from '../fakes/runtime.ts';
 import { A, B, makeRawFleet, V1, V2 } from '../fixtures/raw-fleet.ts';
+import { aServer } from './answers-of-api.ts';
+import { startFakeApi } from './fake-api.ts';
 import { NOW, run } from './run.ts';
 
 let root: string;
@@ -64,6 +66,11 @@ beforeEach(async () => {
   clock.advance(3600);
   folder = await download();
 });
+
+/** The columns of a server's row as it is. */
+const plainColumns = (kek: string, id: string) =>
+  tables.all('servers').find(({ partitionKey, rowKey }) => partitionKey === kek && rowKey === `s:${id}`)
+    ?.columns ?? {};
 
 const spoil = async (file: string, change: (text: string) => string) => {
   const path = join(folder, file);
@@ -231,5 +238,35 @@ describe('backup restore --dry-run', () => {
     const { code, stderr } = await run(['backup', 'restore', folder]);
     expect(code).toBe(2);
     expect(stderr).toContain('npm run restore');
+  });
+
+  test('--compare says what a restore would undo', async () => {
+    for (const [id, kek] of [
+      ['a1', A],
+      ['a2', A],
+      ['b1', B],
+    ] as const)
+      tables.put('servers', kek, `s:${id}`, { ...plainColumns(kek, id), dekId: id.repeat(16) });
+    clock.advance(3600);
+    folder = await download();
+    const servers = [
+      aServer({ serverId: 'a1', dekId: 'a1'.repeat(16) }),
+      aServer({ serverId: 'b1', dekId: 'c'.repeat(32) }),
+      ...Array.from({ length: 22 }, (_, at) => aServer({ serverId: `new-${at}` })),
+    ];
+    const body = { servers, held: [], cursor: null };
+    await using api = await startFakeApi({ 'GET /api/servers': { body } });
+    const options = ['backup', 'restore', folder, '--dry-run', '--compare'];
+    const { code, stdout } = await run(options, { url: api.url });
+    expect(code).toBe(0);
+    expect(stdout).toContain('the app has 1 server of these');
+    expect(stdout).toMatch(/only in the app, and not restored: new-0, .* and 2 more/);
+    expect(stdout).toContain('only in the export, and back after a restore: a2');
+    expect(stdout).toContain('with another DEK in the app: b1');
+    const held = [{ serverId: 'a2', problem: 'x' }];
+    await using other = await startFakeApi({ 'GET /api/servers': { body: { ...body, held } } });
+    expect((await run([...options, '-o', 'json'], { url: other.url })).json()).toMatchObject({
+      comparison: { same: 1, otherDek: ['b1'], onlyInExport: [] },
+    });
   });
 });
