@@ -236,6 +236,20 @@ describe.skipIf(bicep === null)('the templates', () => {
     expect(functions.length).toBeGreaterThan(30);
   });
 
+  test('make an app that starts without an audit log, vaults, secrets and issuer, too', () => {
+    const least = { AZURE_ENV_NAME: 'least', AZURE_LOCATION: 'westeurope', PGCMK_DEPLOY_AUDIT_LOG: 'false' };
+    const { resources, complaints } = evaluate('main', least);
+    expect(complaints).toEqual([]);
+    expect(resources.filter(({ type }) => /EventHub|KeyVault|Network/.test(type))).toEqual([]);
+    const given = Object.entries(readSettings(resources)).map(([name, value]) => [
+      name,
+      STAND_INS[name] ?? value,
+    ]);
+    const names = listFunctions(Object.fromEntries(given)).map(({ name }) => name);
+    expect(names).toContain('probeKeks');
+    expect(names).not.toContain('keyVaultAuditLog');
+  }, 60_000);
+
   test('keep functions of the app ready, and never rewrapDeks', () => {
     const ready = readAt(only('Microsoft.Web/sites'), 'functionAppConfig.scaleAndConcurrency.alwaysReady');
     const names = Array.isArray(ready) ? ready.map(({ name }) => String(name)) : [];
