@@ -168,6 +168,12 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
     this.#vaults.delete(vault);
   }
 
+  /** What is in a ciphertext, whatever has become of its key; null: nothing that was wrapped under that version. */
+  lookInto(kek: KekId, version: string, ciphertext: string): Uint8Array | null {
+    const stored = this.#keys.get(kekKey(kek))?.versions.find((one) => one.version === version);
+    return stored === undefined ? null : toyUnwrap(stored.spki, ciphertext);
+  }
+
   count(kind: VaultCallKind): number {
     return this.calls.filter((call) => call.kind === kind).length;
   }

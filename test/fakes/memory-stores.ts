@@ -57,6 +57,8 @@ export interface MemoryStores {
    * `after`, when only the answer is lost.
    */
   failNext(operation: StoreOperation, when: 'before' | 'after'): void;
+  /** Faults that nothing has met yet are met by nobody. */
+  clearFaults(): void;
   /** Until the returned function is called. */
   onBeforeCommit(hook: CommitHook): () => void;
   /** Calls so far; by operation where one is named. */
@@ -306,6 +308,7 @@ export function makeMemoryStores(options: MemoryStoresOptions = {}): MemoryStore
       faults.set(operation, fault);
       fault[when] += 1;
     },
+    clearFaults: () => faults.clear(),
     onBeforeCommit: (hook) => {
       hooks.add(hook);
       return () => hooks.delete(hook);

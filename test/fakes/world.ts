@@ -49,7 +49,9 @@ import { makeStartRewrap } from '../../shared/operations/start-rewrap.ts';
 import { makeSubmitHint } from '../../shared/operations/submit-hint.ts';
 import { makeSweepFleet } from '../../shared/operations/sweep-fleet.ts';
 import { makeTargetProofs } from '../../shared/operations/target-proofs.ts';
+import type { DekSealer } from '../../shared/ports/dek-sealer.ts';
 import type { HistoryRow } from '../../shared/ports/server-store.ts';
+import type { StatementSigner } from '../../shared/ports/statement-signer.ts';
 import { FakeEscrow } from './escrow.ts';
 import { FakeExportCatalog } from './export-catalog.ts';
 import { FakeKeyVault } from './key-vault.ts';
@@ -78,6 +80,9 @@ export interface WorldOptions {
   readonly leaseSeconds?: number;
   /** Of what the vault gives in 10 s, for one probe. */
   readonly probeCost?: number;
+  /** In place of the real one, whose work is done on other threads: in no order that a seed would bring back. */
+  readonly sealer?: DekSealer;
+  readonly signer?: StatementSigner;
 }
 
 export const RULES = {
@@ -106,11 +111,9 @@ export function makeWorld(options: WorldOptions = {}) {
   const queue = new FakeWorkQueue(clock);
   const escrow = new FakeEscrow();
   const exports = new FakeExportCatalog();
-  const signer = makeStatementSigner({
-    key: generateKeyPairSync('ed25519').privateKey,
-    issuer: 'pg-cmk',
-    clock,
-  });
+  const signer =
+    options.signer ??
+    makeStatementSigner({ key: generateKeyPairSync('ed25519').privateKey, issuer: 'pg-cmk', clock });
   const topic = new FakePublisher();
   const handles = new Map<string, MemoryServer>();
 
@@ -212,7 +215,7 @@ export function makeWorld(options: WorldOptions = {}) {
         finishMove,
         outbox,
         vault,
-        sealer: makeDekSealer(),
+        sealer: options.sealer ?? makeDekSealer(),
         clock,
         log,
         rules: { leaseSeconds: options.leaseSeconds ?? 300, releasesPerMinute: 10 },
