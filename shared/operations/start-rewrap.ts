@@ -54,6 +54,9 @@ export function makeStartRewrap(deps: StartRewrapDeps): StartRewrap {
     const snapshot = toSnapshot(await requireKek(keks, kek));
     const observation = await observe(snapshot);
     const decision = decideKek(snapshot, observation, { now: clock.now(), rules, held: false });
+    // A version that answers well again serves when it has done so twice: nobody may look again before the next sweep.
+    if (decision.recheckAfterSeconds !== null)
+      await queue.enqueueReconcile({ kek, cause: { kind: 'operator', by } });
     assertPossible(decision, snapshot, observation.newest);
     // A newer target starts the rotation anew, halted or not.
     const isNews = decision.snapshot.kek.target !== snapshot.kek.target || (await resume(command));
@@ -70,13 +73,15 @@ function assertPossible({ snapshot }: KekDecision, before: KekSnapshot, newest: 
   const version = findVersion(snapshot, wanted);
   if (version !== undefined && wanted === target && isProven(version)) return;
   const isRetired = version !== undefined && version.retiredAt !== null;
-  const reason = isRetired ? 'VersionRetired' : (version?.reason ?? 'KeyNotProven');
+  const returns = version?.status === 'usable' && version.verdict === 'revoke';
+  const found = returns ? version.verdictReason : version?.reason;
+  const reason = isRetired ? 'VersionRetired' : (found ?? 'KeyNotProven');
   throw new CmkError(
     'RotationNotPossible',
     `nothing can be rewrapped under ${keyUrl(kek, wanted ?? undefined)}: ${reason}`,
     {
       remedy: reason === 'VersionRetired' ? 'Create a new version of the key.' : REMEDIES[reason],
-      retryable: version?.status === 'unknown',
+      retryable: version?.status === 'unknown' || (returns && !isRetired),
       detail: { reason, version: wanted },
     },
   );

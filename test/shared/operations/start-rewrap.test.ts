@@ -152,6 +152,19 @@ describe('startRewrap', () => {
     await expect(start(world)).rejects.toMatchObject(refused('KeyDisabled'));
   });
 
+  test('a newest version that was just enabled needs a second look, which is asked for', async () => {
+    const world = makeWorld();
+    await world.begin(1);
+    world.clock.advance(60);
+    const second = world.vault.createVersion(KEK, { enabled: false });
+    await world.settle();
+    world.vault.update(KEK, second, { enabled: true });
+    await expect(start(world)).rejects.toMatchObject(refused('KeyDisabled', true));
+    await world.queue.drainFor(4);
+    await start(world);
+    expect(await on(world, second)).toHaveLength(1);
+  });
+
   test('I-02: is not possible just now where the vault can’t be asked', async () => {
     const world = makeWorld();
     await world.begin(1);
