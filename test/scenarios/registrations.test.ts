@@ -40,6 +40,8 @@ describe('the app on the local host', () => {
       times: { probeSeconds: 59, sweepSeconds: 59, confirmSuspectSeconds: 5 },
       vaults: ['contoso'],
       settings: {
+        PGCMK_PROBE_SCHEDULE: '0 0 0 1 1 *',
+        PGCMK_SWEEP_SCHEDULE: '0 0 0 1 1 *',
         PGCMK_AUDIT_EVENT_HUB: 'audit-log',
         AuditEventHub: 'Endpoint=sb://localhost/;SharedAccessKeyName=a;SharedAccessKey=b',
       },
