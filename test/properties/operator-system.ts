@@ -67,6 +67,7 @@ const ANSWERS: readonly ErrorCode[] = [
   'WriteConflict',
 ];
 const SWEPT_SECONDS = 900;
+const TICK_SECONDS = 30;
 const TURNS = 6;
 const GIVES = /null|enable|recover|extend|register|copy/;
 
@@ -96,6 +97,10 @@ export class System {
   #wereMany = false;
   /** Something that was taken away is given back in this very step. */
   #gives = false;
+  /** Of this very step. */
+  #labels: readonly string[] = [];
+  /** Whether that server or key is held: as an operator was told. */
+  readonly #holds = new Map<string, boolean>();
   #turn = 0;
 
   private constructor(seed: number) {
@@ -151,7 +156,7 @@ export class System {
     await system.world.settle();
     // One version of each key is past and may be retired.
     for (const key of system.keys) system.rotate(key);
-    await system.world.runFor(700);
+    await system.live(700);
     system.world.clock.advance(3 * 3600);
     return system;
   }
@@ -197,7 +202,8 @@ export class System {
   /** One step, or some at the same time. Time goes on only for those that wait for it. */
   async perform(steps: readonly Step<System>[]): Promise<void> {
     this.#interleaves = steps.length > 1;
-    this.#gives = steps.length > 1 && steps.some(({ label }) => GIVES.test(label));
+    this.#labels = steps.map(({ label }) => label);
+    this.#gives = steps.length > 1 && this.#labels.some((label) => GIVES.test(label));
     let isDone = false;
     const all = Promise.allSettled(steps.map(async ({ act }) => act(this))).finally(() => {
       isDone = true;
@@ -212,6 +218,18 @@ export class System {
     for (const outcome of await all) if (outcome.status === 'rejected') throw outcome.reason;
     await this.watch();
     this.#wereMany = false;
+  }
+
+  /** As `runFor`, with fewer probes: what the app does by itself. */
+  async live(seconds: number): Promise<void> {
+    const { app, queue } = this.world;
+    await queue.drain();
+    for (let passed = 0; passed < seconds; passed += TICK_SECONDS) {
+      if (passed % (2 * TICK_SECONDS) === 0) await app.sweepFleet();
+      await app.probes.probeAll();
+      await queue.drainFor(TICK_SECONDS);
+    }
+    await app.deliverOutbox();
   }
 
   /** What an operator asks for. One that was cut short is kept: it may be given again. */
@@ -333,6 +351,29 @@ export class System {
     });
   }
 
+  /** What was said of a hold is kept, where nobody else says something of the same one at the same time. */
+  async #holding(what: string, reason: string | null, give: Command['give']): Promise<void> {
+    this.#holds.delete(what);
+    await this.command(`hold ${what}`, async (app) => {
+      this.#holds.delete(what);
+      await give(app);
+      if (this.#labels.filter((label) => label.includes(`hold${what},`)).length <= 1)
+        this.#holds.set(what, reason !== null);
+    });
+  }
+
+  hold(serverId: string, reason: string | null): Promise<void> {
+    return this.#holding(`Server(${serverId}`, reason, (app) =>
+      app.holdServer({ serverId, reason, by: 'bert', ifMatch: null }),
+    );
+  }
+
+  holdKey(index: number, kek: KekId, reason: string | null): Promise<void> {
+    return this.#holding(`Key(k${index}`, reason, (app) =>
+      app.holdKek({ kek, reason, by: 'bert', ifMatch: null }),
+    );
+  }
+
   #promise(id: string, { wrapped }: ServerRow): void {
     this.#promised.add(id);
     const known = this.#deks.get(id);
@@ -433,6 +474,7 @@ export class System {
           if (this.#purging.has(id)) this.#promised.delete(id);
           expect(this.#promised.has(id), `${id} is gone`).toBe(false);
           if (rows.length === 0) this.#deks.delete(id);
+          this.#holds.delete(`Server(${id}`);
           expect(
             rows.filter((one) => !one.incoming),
             `rows of ${id} that nothing points to`,
@@ -452,8 +494,10 @@ export class System {
     if (plaintext === null) throw new Error(`the wrapping of ${serverId} holds nothing`);
     using dek = openWrapping(plaintext, wrapped, serverId);
     const known = this.#deks.get(serverId);
-    if (known !== dek.id && this.#purging.has(serverId)) this.#purging.delete(serverId);
-    else expect(dek.id, `the DEK of ${serverId}`).toBe(known ?? dek.id);
+    if (known !== dek.id && this.#purging.has(serverId)) {
+      this.#purging.delete(serverId);
+      this.#holds.delete(`Server(${serverId}`);
+    } else expect(dek.id, `the DEK of ${serverId}`).toBe(known ?? dek.id);
     this.#deks.set(serverId, dek.id);
   }
 
@@ -492,7 +536,7 @@ export class System {
   }
 
   async #sweep(): Promise<void> {
-    await this.world.runFor(SWEPT_SECONDS);
+    await this.live(SWEPT_SECONDS);
     await this.watch();
   }
 
@@ -504,6 +548,10 @@ export class System {
         expect(rows, `rows of ${id}`).toEqual(row === undefined ? [] : [row]);
         if (row !== undefined) await this.#expectRow(row);
         this.#expectEscrow(id, row);
+      }
+      for (const [index, kek] of KEKS.entries()) {
+        const hold = (await this.world.stores.keks.read(kek))?.kek.value.hold ?? null;
+        expect(hold !== null, `k${index} is held`).toBe(this.#holds.get(`Key(k${index}`) ?? hold !== null);
       }
       for (const chain of [APP_CHAIN, ...KEKS.map(kekKey)]) {
         const records: ChainedRecord[] = [];
@@ -532,6 +580,8 @@ export class System {
     expect(row, serverId).toMatchObject({ incoming: false, moving: null });
     const state = await this.world.version(wrapped.kekVersion, kek);
     expect(state.retiredAt, `${serverId} is under a retired version`).toBeNull();
+    const isHeld = this.#holds.get(`Server(${serverId}`);
+    expect(row.hold !== null, `${serverId} is held`).toBe(isHeld ?? row.hold !== null);
     if (row.tombstone) return;
     const { key, version } = this.#keyOf(row);
     const { policy } = await this.world.kek(kek);
@@ -552,7 +602,7 @@ export class System {
       for (const index of key.versions.keys()) this.update(key, index, { enabled: true, expired: false });
     }
     // A version that no server is on, and that isn't the target, is looked at by the sweep alone.
-    await this.world.runFor(360);
+    await this.live(360);
     for (const { kek } of this.keys) {
       if ((await this.world.stores.keks.read(kek)) === undefined) continue;
       await this.world.app.changePolicy({ kek, change: { rewrapPaused: false }, by: 'anna', ifMatch: null });
@@ -584,6 +634,7 @@ export class System {
 
   /** And every hold is lifted: everybody is open. */
   async releaseAll(): Promise<void> {
+    this.#holds.clear();
     const { app, stores } = this.world;
     for (const { kek } of this.keys)
       if ((await stores.keks.read(kek)) !== undefined)
@@ -593,7 +644,7 @@ export class System {
       if (row === undefined || row.tombstone) continue;
       await app.holdServer({ serverId: id, reason: null, by: 'anna', ifMatch: null });
     }
-    await this.world.runFor(120);
+    await this.live(120);
     await this.#expectSettled();
     for (const id of IDS) {
       const row = await this.#answering(id);

@@ -20,7 +20,15 @@ const registered = fc.constantFrom(...SERVERS, ...SERVERS, ...COPIES);
 const keyIndex = fc.nat(KEKS.length - 1);
 const pin = fc.option(fc.nat(3), { freq: 3 });
 
-const onKey = (label: string, act: (system: System, key: System['keys'][number], version: number) => void) =>
+/** What commands and events are about: any of all, or of few, so that they meet. */
+interface About {
+  readonly server: fc.Arbitrary<string>;
+  readonly key: fc.Arbitrary<number>;
+}
+const ANYTHING: About = { server: anyServer, key: keyIndex };
+
+type KeyAct = (system: System, key: System['keys'][number], version: number) => void;
+const onKey = (keyIndex: fc.Arbitrary<number>, label: string, act: KeyAct) =>
   fc.tuple(keyIndex, fc.nat(3), fc.boolean()).map(([index, version, hints]) =>
     step<System>(`${label}(k${index}, v${version}${hints ? ', hint' : ''})`, (system) => {
       const key = system.keys[index];
@@ -30,20 +38,23 @@ const onKey = (label: string, act: (system: System, key: System['keys'][number],
     }),
   );
 
-const keyEvents = fc.oneof(
-  { weight: 3, arbitrary: onKey('rotate', (system, key) => system.rotate(key)) },
-  onKey('disable', (system, key, version) => system.update(key, version, { enabled: false })),
-  {
-    weight: 2,
-    arbitrary: onKey('enable', (system, key, version) => system.update(key, version, { enabled: true })),
-  },
-  onKey('expire', (system, key, version) => system.update(key, version, { expired: true })),
-  onKey('extend', (system, key, version) => system.update(key, version, { expired: false })),
-  onKey('deleteKey', (system, key) => system.setDeleted(key, true)),
-  { weight: 2, arbitrary: onKey('recoverKey', (system, key) => system.setDeleted(key, false)) },
-  onKey('outage', (system, key) => system.setOutage(key, true)),
-  { weight: 2, arbitrary: onKey('heal', (system, key) => system.setOutage(key, false)) },
-);
+const keyEvents = ({ key }: About) =>
+  fc.oneof(
+    { weight: 3, arbitrary: onKey(key, 'rotate', (system, one) => system.rotate(one)) },
+    onKey(key, 'disable', (system, one, version) => system.update(one, version, { enabled: false })),
+    {
+      weight: 2,
+      arbitrary: onKey(key, 'enable', (system, one, version) =>
+        system.update(one, version, { enabled: true }),
+      ),
+    },
+    onKey(key, 'expire', (system, one, version) => system.update(one, version, { expired: true })),
+    onKey(key, 'extend', (system, one, version) => system.update(one, version, { expired: false })),
+    onKey(key, 'deleteKey', (system, one) => system.setDeleted(one, true)),
+    { weight: 2, arbitrary: onKey(key, 'recoverKey', (system, one) => system.setDeleted(one, false)) },
+    onKey(key, 'outage', (system, one) => system.setOutage(one, true)),
+    { weight: 2, arbitrary: onKey(key, 'heal', (system, one) => system.setOutage(one, false)) },
+  );
 
 const policy = fc.record<Partial<KekPolicy>>(
   {
@@ -57,115 +68,104 @@ const policy = fc.record<Partial<KekPolicy>>(
   { requiredKeys: [] },
 );
 
-const commands = fc.oneof(
-  fc
-    .record({
-      id: registered,
-      kek: keyIndex,
-      pin,
-      principal: fc.constantFrom('p', 'q'),
-      label: fc.constantFrom('a', 'b'),
-    })
-    .map(({ id, kek, ...change }) =>
-      step<System>(`register(${id}, k${kek}, ${JSON.stringify(change)})`, (system) =>
-        system.register(id, kek, change),
-      ),
-    ),
-  fc
-    .tuple(anyServer, fc.option(fc.constantFrom('breach', 'audit')))
-    .map(([serverId, reason]) =>
-      step<System>(`holdServer(${serverId}, ${reason})`, (system) =>
-        system.command(`hold ${serverId}`, (app) =>
-          app.holdServer({ serverId, reason, by: 'bert', ifMatch: null }),
+const commands = ({ server, key }: About) =>
+  fc.oneof(
+    fc
+      .record({
+        id: server,
+        kek: key,
+        pin,
+        principal: fc.constantFrom('p', 'q'),
+        label: fc.constantFrom('a', 'b'),
+      })
+      .map(({ id, kek, ...change }) =>
+        step<System>(`register(${id}, k${kek}, ${JSON.stringify(change)})`, (system) =>
+          system.register(id, kek, change),
         ),
       ),
+    fc
+      .tuple(server, fc.option(fc.constantFrom('breach', 'audit')))
+      .map(([serverId, reason]) =>
+        step<System>(`holdServer(${serverId}, ${reason})`, (system) => system.hold(serverId, reason)),
+      ),
+    fc.tuple(key, fc.option(fc.constant('breach'), { freq: 1 })).map(([index, reason]) =>
+      step<System>(`holdKey(k${index}, ${reason})`, (system) => {
+        const kek = KEKS[index];
+        if (kek === undefined) return;
+        return system.holdKey(index, kek, reason);
+      }),
     ),
-  fc.tuple(keyIndex, fc.option(fc.constant('breach'), { freq: 1 })).map(([index, reason]) =>
-    step<System>(`holdKey(k${index}, ${reason})`, (system) => {
-      const kek = KEKS[index];
-      if (kek === undefined) return;
-      return system.command(`hold k${index}`, (app) =>
-        app.holdKek({ kek, reason, by: 'bert', ifMatch: null }),
-      );
-    }),
-  ),
-  {
-    weight: 3,
-    arbitrary: fc.tuple(anyServer, keyIndex, pin).map(([serverId, index, version]) =>
-      step<System>(`move(${serverId}, k${index}, v${version})`, (system) => {
-        const keyId = system.keyIdOf(index, version);
-        return system.command(`move ${serverId}`, (app) =>
-          app.moveServer({ serverId, keyId, by: 'anna', ifMatch: null }),
+    {
+      weight: 3,
+      arbitrary: fc.tuple(server, key, pin).map(([serverId, index, version]) =>
+        step<System>(`move(${serverId}, k${index}, v${version})`, (system) => {
+          const keyId = system.keyIdOf(index, version);
+          return system.command(`move ${serverId}`, (app) =>
+            app.moveServer({ serverId, keyId, by: 'anna', ifMatch: null }),
+          );
+        }),
+      ),
+    },
+    {
+      weight: 2,
+      arbitrary: fc
+        .tuple(server, fc.constantFrom(...COPIES), fc.constantFrom('replica', 'restore'), fc.option(key), pin)
+        .map(([source, copy, kind, index, version]) =>
+          step<System>(`copy(${source}, ${copy}, ${kind}, k${index}, v${version})`, (system) =>
+            system.copy(source, copy, kind, index === null ? null : system.keyIdOf(index, version)),
+          ),
+        ),
+    },
+    fc
+      .tuple(server, fc.boolean(), fc.boolean())
+      .map(([id, force, purge]) =>
+        step<System>(`delete(${id}${force ? ', force' : ''}${purge ? ', purge' : ''})`, (system) =>
+          system.remove(id, force, purge),
+        ),
+      ),
+    {
+      weight: 2,
+      arbitrary: fc
+        .tuple(key, fc.nat(3))
+        .map(([index, version]) =>
+          step<System>(`retire(k${index}, v${version})`, (system) => system.retire(index, version)),
+        ),
+    },
+    fc.tuple(key, policy).map(([index, change]) =>
+      step<System>(`policy(k${index}, ${JSON.stringify(change)})`, (system) => {
+        const kek = KEKS[index];
+        if (kek === undefined) return;
+        return system.command(`policy k${index}`, (app) =>
+          app.changePolicy({ kek, change, by: 'anna', ifMatch: null }),
         );
       }),
     ),
-  },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(
-        anyServer,
-        fc.constantFrom(...COPIES),
-        fc.constantFrom('replica', 'restore'),
-        fc.option(keyIndex),
-        pin,
-      )
-      .map(([source, copy, kind, index, version]) =>
-        step<System>(`copy(${source}, ${copy}, ${kind}, k${index}, v${version})`, (system) =>
-          system.copy(source, copy, kind, index === null ? null : system.keyIdOf(index, version)),
+    key.map((index) =>
+      step<System>(`rewrap(k${index})`, (system) => {
+        const kek = KEKS[index];
+        if (kek === undefined) return;
+        return system.command(`rewrap k${index}`, (app) => app.startRewrap({ kek, by: 'anna' }));
+      }),
+    ),
+    server.map((serverId) =>
+      step<System>(`drill(${serverId})`, (system) =>
+        system.command(`drill ${serverId}`, (app) => app.drillServer({ serverId, by: 'anna' })),
+      ),
+    ),
+    server.map((serverId) =>
+      step<System>(`revalidate(${serverId})`, (system) =>
+        system.command(`revalidate ${serverId}`, (app) => app.revalidateServer({ serverId, by: 'anna' })),
+      ),
+    ),
+    {
+      weight: 2,
+      arbitrary: fc
+        .tuple(server, fc.constantFrom('p', 'p', 'q', 'mallory'))
+        .map(([id, who]) =>
+          step<System>(`release(${id}, ${who})`, (system) => system.release(id, `${who}-${id}`)),
         ),
-      ),
-  },
-  fc
-    .tuple(anyServer, fc.boolean(), fc.boolean())
-    .map(([id, force, purge]) =>
-      step<System>(`delete(${id}${force ? ', force' : ''}${purge ? ', purge' : ''})`, (system) =>
-        system.remove(id, force, purge),
-      ),
-    ),
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(keyIndex, fc.nat(3))
-      .map(([index, version]) =>
-        step<System>(`retire(k${index}, v${version})`, (system) => system.retire(index, version)),
-      ),
-  },
-  fc.tuple(keyIndex, policy).map(([index, change]) =>
-    step<System>(`policy(k${index}, ${JSON.stringify(change)})`, (system) => {
-      const kek = KEKS[index];
-      if (kek === undefined) return;
-      return system.command(`policy k${index}`, (app) =>
-        app.changePolicy({ kek, change, by: 'anna', ifMatch: null }),
-      );
-    }),
-  ),
-  keyIndex.map((index) =>
-    step<System>(`rewrap(k${index})`, (system) => {
-      const kek = KEKS[index];
-      if (kek === undefined) return;
-      return system.command(`rewrap k${index}`, (app) => app.startRewrap({ kek, by: 'anna' }));
-    }),
-  ),
-  anyServer.map((serverId) =>
-    step<System>(`drill(${serverId})`, (system) =>
-      system.command(`drill ${serverId}`, (app) => app.drillServer({ serverId, by: 'anna' })),
-    ),
-  ),
-  anyServer.map((serverId) =>
-    step<System>(`revalidate(${serverId})`, (system) =>
-      system.command(`revalidate ${serverId}`, (app) => app.revalidateServer({ serverId, by: 'anna' })),
-    ),
-  ),
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(anyServer, fc.constantFrom('p', 'p', 'q', 'mallory'))
-      .map(([id, who]) =>
-        step<System>(`release(${id}, ${who})`, (system) => system.release(id, `${who}-${id}`)),
-      ),
-  },
-);
+    },
+  );
 
 const deliver = fc.integer({ min: 1, max: 8 }).map((count) =>
   step<System>(`deliver(${count})`, async ({ world }) => {
@@ -183,9 +183,7 @@ const looking = fc.oneof(
   { weight: 3, arbitrary: inPassing },
   fc
     .constantFrom(10, 60, 700)
-    .map((seconds) =>
-      step<System>(`live(${seconds})`, (system) => system.work(() => system.world.runFor(seconds))),
-    ),
+    .map((seconds) => step<System>(`live(${seconds})`, (system) => system.work(() => system.live(seconds)))),
 );
 
 const WRITES: readonly WriteOperation[] = [
@@ -237,30 +235,39 @@ const circumstances = fc.oneof(
     ),
 );
 
-/** Now and then a command is cut short, at any call that it makes. */
-const cutShort = fc
-  .tuple(fc.option(fc.oneof(fc.nat(10), fc.nat(35)), { freq: 2 }), commands)
-  .map(([calls, made]) => (calls === null ? made : cutAt(calls, made)));
 const cutAt = (calls: number, { label, act }: Step<System>): Step<System> =>
   step(`cut(${calls}) ${label}`, async (system) => {
     system.cut = calls;
     await act(system);
     system.cut = null;
   });
+/** Now and then a command is cut short, at any call that it makes. */
+const cutShort = (about: About) =>
+  fc
+    .tuple(fc.option(fc.oneof(fc.nat(10), fc.nat(35)), { freq: 2 }), commands(about))
+    .map(([calls, made]) => (calls === null ? made : cutAt(calls, made)));
 
-/** One thing at a time, or two or three at once. */
 const one = (single: fc.Arbitrary<Step<System>>) => single.map((made): readonly Step<System>[] => [made]);
-const atOnce = fc.array(
-  fc.oneof({ weight: 3, arbitrary: cutShort }, { weight: 2, arbitrary: inPassing }, keyEvents),
-  { minLength: 2, maxLength: 3 },
-);
+/** Two or three things at once, more often than not about the same server and its key. */
+const atOnce = fc.tuple(anyServer, keyIndex).chain(([id, index]) => {
+  const about: About = {
+    server: fc.oneof({ weight: 4, arbitrary: fc.constant(id) }, anyServer),
+    key: fc.oneof({ weight: 3, arbitrary: fc.constant(index) }, keyIndex),
+  };
+  const single = fc.oneof(
+    { weight: 5, arbitrary: cutShort(about) },
+    { weight: 2, arbitrary: inPassing },
+    keyEvents(about),
+  );
+  return fc.array(single, { minLength: 2, maxLength: 3 });
+});
 const steps = fc.array(
   fc.oneof(
-    { weight: 5, arbitrary: one(cutShort) },
-    { weight: 2, arbitrary: one(keyEvents) },
-    { weight: 4, arbitrary: one(looking) },
+    { weight: 4, arbitrary: one(cutShort(ANYTHING)) },
+    { weight: 2, arbitrary: one(keyEvents(ANYTHING)) },
+    { weight: 3, arbitrary: one(looking) },
     { weight: 3, arbitrary: one(circumstances) },
-    { weight: 4, arbitrary: atOnce },
+    { weight: 8, arbitrary: atOnce },
   ),
   { minLength: 5, maxLength: MOST_STEPS, size: 'max' },
 );
