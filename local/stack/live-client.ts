@@ -53,6 +53,11 @@ export async function startLiveClient(server: SuperuserAccess, database: string)
       await client.end().catch(() => undefined);
       return;
     }
+    // Stopped while it was connecting: nobody else would end this session.
+    if (stopped) {
+      await client.end().catch(() => undefined);
+      return;
+    }
     current = client;
     connected = true;
     times.connected ??= Date.now();

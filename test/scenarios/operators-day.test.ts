@@ -1,6 +1,6 @@
 // An operator's day through the command line: it must come to its end, and look as docs/operators-day.md says.
 import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { expect, onTestFailed, test } from 'vitest';
 import { runDay } from '../../local/day/start-day.ts';
 
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
@@ -32,7 +32,11 @@ const normalise = (page: string): readonly string[] =>
     );
 
 test('comes to its end, and looks as its page says', async () => {
-  const page = await runDay(() => undefined);
+  let chapter = 'the start';
+  onTestFailed(() => console.error(`it was at: ${chapter}`));
+  const page = await runDay((title) => {
+    chapter = title;
+  });
   const committed = readFileSync('docs/operators-day.md', 'utf8');
   expect(normalise(page)).toEqual(normalise(committed));
 }, 480_000);
