@@ -162,9 +162,13 @@ async function raiseEpoch(
     if (fresh === undefined || fresh.value.accessEpoch !== row.accessEpoch) return;
     const value = { ...fresh.value, accessEpoch: epoch + 1, inspectedAt: null };
     await deps.servers.commit(message.kek, [{ value, etag: fresh.etag, history: null }], null);
-    await deps.queue.enqueueAccess([{ ...message, from: row.serverId, to: row.serverId }]);
+    const again = { ...message, from: row.serverId, to: row.serverId };
+    await deps.queue.enqueueAccess([again], RENUMBERED_DELAY_SECONDS);
   });
 }
+
+/** A server that always says that it has seen a newer order must not keep a worker busy. */
+const RENUMBERED_DELAY_SECONDS = 2;
 
 /** An effect is recorded only on the order that it was for: a row that has moved on is left to its own worker. */
 async function recordEffect(

@@ -576,6 +576,26 @@ describe('a row that is behind its server', () => {
     expect([world.isOpen('s001'), (await world.row('s001')).accessEpoch]).toEqual([false, 43]);
   });
 
+  test('a server that always says that it has seen a newer order keeps no worker busy', async () => {
+    const { world, lose } = await begin(1);
+    await lose();
+    let asked = 0;
+    const app = world.startInstance({
+      ...world.postgres.port,
+      revoke: async (_, { epoch }) => {
+        asked += 1;
+        return { kind: 'overtaken', epoch };
+      },
+    });
+    world.queue.handlers = { deliver: (one) => world.deliverTo(app, one), poison: async () => undefined };
+    await app.applyServerAccess(await world.rangeOf());
+    for (let second = 0; second < 10; second += 1) {
+      await world.queue.drain();
+      world.clock.advance(1);
+    }
+    expect(asked).toBeLessThanOrEqual(6);
+  });
+
   test('an order that is merely late raises nothing', async () => {
     const { world, lose } = await begin(1);
     await lose();
