@@ -336,6 +336,11 @@ output PGCMK_DEPLOY_STORAGE string = storage.outputs.name
 output PGCMK_DEPLOY_DEAD_LETTERS string = names.deadLetters
 output PGCMK_DEPLOY_DELIVERY_IDENTITY string = identity.outputs.delivery.id
 output PGCMK_DEPLOY_SYSTEM_TOPICS string = string(systemTopics)
+// azd down deletes every group that the deployment reached into: scripts/predown.ts refuses while there are others.
+output PGCMK_DEPLOY_OTHER_GROUPS string = join(
+  union(map(vaults, vault => vault.resourceGroup), map(secrets, one => one.resourceGroup)),
+  ','
+)
 output PGCMK_DEPLOY_EVENT_FUNCTIONS string = join(map(concat(vaultEvents, ownEvents), event => event.function), ',')
 output PGCMK_DEPLOY_DEMO_KEY string = demoVault
   ? 'https://${names.demoVault}${environment().suffixes.keyvaultDns}/keys/${names.demoKey}'
