@@ -1,13 +1,10 @@
 // How long the app takes to load (design 12): the deployed bundle against the build that isn't bundled, each in a fresh
-// process, in turns, so that all meet the same machine. Reported, not asserted. First: npm run build && npm run bundle.
-//   node bench/cold-import.ts [--rounds 15] [--json FILE]
+// process. First: npm run build && npm run bundle.
 import { spawnSync } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { loadavg } from 'node:os';
-import { dirname } from 'node:path';
+import { existsSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { definePart } from './part.ts';
 
 /** What is imported; null: nothing, so the process itself. */
 const SUBJECTS = {
@@ -63,51 +60,79 @@ function run(subject: Subject): Sample {
   };
 }
 
-function spread(values: readonly number[]): { readonly median: number; readonly least: number } {
+interface Spread {
+  readonly median: number;
+  readonly least: number;
+}
+
+function spread(values: readonly number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b);
   const round = (value: number | undefined) => Math.round(value ?? 0);
   return { median: round(sorted[Math.floor(sorted.length / 2)]), least: round(sorted[0]) };
 }
 
-const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '15' }, json: { type: 'string' } },
-});
-const names: readonly Subject[] = ['baseline', 'bundle', 'build', 'registerApi'];
-const samples = new Map<Subject, Sample[]>(names.map((name) => [name, []]));
-// One turn that doesn't count: the files come from the disk once.
-for (const name of names) run(name);
-const loadBefore = loadavg()[0];
-for (let round = 0; round < Number(values.rounds); round += 1) {
-  for (const name of names) samples.get(name)?.push(run(name));
+export interface ColdImportResult {
+  readonly subject: Subject;
+  readonly rounds: number;
+  readonly importMs: Spread;
+  readonly cpuMs: Spread;
+  readonly processMs: Spread;
 }
 
-const results = Object.fromEntries(
-  [...samples].map(([name, all]) => [
-    name,
-    {
-      importMs: spread(all.map(({ importMs }) => importMs)),
-      cpuMs: spread(all.map(({ cpuMs }) => cpuMs)),
-      processMs: spread(all.map(({ processMs }) => processMs)),
-    },
-  ]),
-);
-for (const [name, { importMs, cpuMs, processMs }] of Object.entries(results)) {
-  const show = ({ median, least }: { readonly median: number; readonly least: number }) =>
-    `${median} (least ${least}) ms`;
-  console.log(
-    `${name.padEnd(12)} import ${show(importMs)}, its CPU ${show(cpuMs)}, process ${show(processMs)}`,
-  );
+const NAMES: readonly Subject[] = ['baseline', 'bundle', 'build', 'registerApi'];
+
+/** In turns, so that all meet the same machine. */
+function measure(rounds: number): readonly ColdImportResult[] {
+  const samples = new Map<Subject, Sample[]>(NAMES.map((name) => [name, []]));
+  // One turn that doesn't count: the files come from the disk once.
+  for (const name of NAMES) run(name);
+  for (let round = 0; round < rounds; round += 1) {
+    for (const name of NAMES) samples.get(name)?.push(run(name));
+  }
+  return [...samples].map(([subject, all]) => ({
+    subject,
+    rounds,
+    importMs: spread(all.map(({ importMs }) => importMs)),
+    cpuMs: spread(all.map(({ cpuMs }) => cpuMs)),
+    processMs: spread(all.map(({ processMs }) => processMs)),
+  }));
 }
-if (values.json !== undefined) {
-  await mkdir(dirname(values.json), { recursive: true });
-  const machine = {
-    node: process.version,
-    cpus: navigator.hardwareConcurrency,
-    loadBefore,
-    loadAfter: loadavg()[0],
-  };
-  await writeFile(
-    values.json,
-    `${JSON.stringify({ rounds: Number(values.rounds), ...machine, results }, null, 2)}\n`,
-  );
-}
+
+const show = ({ median, least }: Spread) => `${median} (least ${least}) ms`;
+
+export const coldImport = definePart<number, readonly ColdImportResult[]>({
+  name: 'cold-import',
+  cases: (short) => [short ? 5 : 31],
+  measure: async (rounds) => {
+    for (const path of [SUBJECTS.bundle, SUBJECTS.build]) {
+      if (!existsSync(path)) throw new Error(`${path} isn't there: npm run build && npm run bundle`);
+    }
+    return measure(rounds);
+  },
+  show: (results) =>
+    results
+      .map(
+        ({ subject, importMs, cpuMs, processMs }) =>
+          `${subject}: import ${show(importMs)}, its CPU ${show(cpuMs)}, process ${show(processMs)}`,
+      )
+      .join('; '),
+  checks: ([results = []]) => {
+    const of = (name: Subject) => results.find(({ subject }) => subject === name)?.importMs;
+    const [bundle, build] = [of('bundle'), of('build')];
+    if (bundle === undefined || build === undefined) return [];
+    return [
+      {
+        name: 'the bundle loads',
+        target: '≤ 200 ms',
+        measured: `median ${bundle.median} ms, least ${bundle.least} ms`,
+        met: bundle.median <= 200,
+      },
+      {
+        name: 'the bundle loads faster than the build',
+        target: 'at most half its time',
+        measured: `${bundle.median} against ${build.median} ms`,
+        met: bundle.median * 2 <= build.median,
+      },
+    ];
+  },
+});

@@ -1,5 +1,4 @@
-// A fleet of any size on the local stack, without registering each server; and what a process of it takes.
-import { readFileSync } from 'node:fs';
+// A fleet of any size on the local stack, without registering each server.
 import type { Stack } from '../local/stack/start-stack.ts';
 import { makeLocalWrap } from '../shared/azure/vault/local-wrap.ts';
 import { Dek } from '../shared/domain/dek.ts';
@@ -50,10 +49,4 @@ export async function fillFleet(stack: Stack, kek: KekId, count: number): Promis
       null,
     );
   }
-}
-
-/** Resident memory of a process in MiB; Linux only. */
-export function residentMiB(pid: number): number {
-  const match = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(match?.[1] ?? 0) / 1024;
 }

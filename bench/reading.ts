@@ -1,23 +1,15 @@
-// Reading a large fleet over HTTP on the local stack: pages of 100 servers, one server, and a census, with the memory
-// that the app's process takes for it. Reported, not asserted; that every server is listed exactly once is.
-//   node bench/read-fleet.ts [--servers 1000,10000] [--json FILE]
-import { startStack } from '../local/stack/start-stack.ts';
+// Reading a large fleet over HTTP: pages of 100 servers, one server, and a census, with the memory that the app takes
+// for it.
 import { Key, KeyDetail } from '../shared/api/keys.ts';
 import { ServerPage } from '../shared/api/servers.ts';
-import { parseKekId } from '../shared/domain/key-id.ts';
-import { fillFleet, residentMiB } from './fill-fleet.ts';
-import { runSizes } from './sizes.ts';
+import { startBenchStack } from './bench-stack.ts';
+import { definePart } from './part.ts';
+import { type Percentiles, percentiles, showMs } from './percentiles.ts';
+import { residentMiB } from './process-usage.ts';
 
-const KEY = 'fleet-kek';
 const CENSUSES = 10;
 
-interface Percentiles {
-  readonly p50: number;
-  readonly p95: number;
-  readonly max: number;
-}
-
-interface Result {
+export interface ReadingResult {
   readonly servers: number;
   readonly pages: number;
   readonly pageMilliseconds: Percentiles;
@@ -29,24 +21,10 @@ interface Result {
   readonly listedOnce: boolean;
 }
 
-function percentiles(times: readonly number[]): Percentiles {
-  const sorted = times.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
-  return { p50: at(0.5), p95: at(0.95), max: at(1) };
-}
-
-async function measure(servers: number): Promise<Result> {
-  const stack = await startStack({
-    times: { probeSeconds: 10, sweepSeconds: 30, confirmSuspectSeconds: 60 },
-    vaults: ['payments'],
-    settings: {},
-    onHostLog: () => undefined,
-  });
+async function measure(servers: number): Promise<ReadingResult> {
+  const bench = await startBenchStack({ servers });
   try {
-    const vault = stack.vaultEmulator.vault('payments');
-    const kek = parseKekId(vault.host, KEY);
-    await vault.createKey(KEY);
-    await fillFleet(stack, kek, servers);
+    const { stack, kek } = bench;
     const token = await stack.identity.issueFor({ principalId: 'bench', roles: ['Fleet.Read'] });
     const headers = { authorization: `Bearer ${token}` };
     const timed = async (path: string, times: number[]): Promise<unknown> => {
@@ -95,18 +73,21 @@ async function measure(servers: number): Promise<Result> {
       listedOnce: listed.length === servers && new Set(listed).size === servers,
     };
   } finally {
-    await stack.stop();
+    await bench.stop();
   }
 }
 
-const show = ({ p50, p95, max }: Percentiles) =>
-  `${p50.toFixed(0)} / ${p95.toFixed(0)} / ${max.toFixed(0)} ms`;
-await runSizes({
-  url: import.meta.url,
-  servers: '1000,10000',
+export const reading = definePart<number, ReadingResult>({
+  name: 'reading',
+  cases: (short) => (short ? [200] : [1_000, 10_000]),
   measure,
-  show: (result) =>
-    `p50/p95/max: page of 100 ${show(result.pageMilliseconds)}, one server ${show(result.serverMilliseconds)}, census ${show(result.censusMilliseconds)}; host ${result.hostBeforeMiB.toFixed(0)} → ${result.hostCensusPeakMiB.toFixed(0)} MiB over ${CENSUSES} censuses`,
-  isSound: (one) => one.listedOnce,
-  sound: 'every server is listed exactly once',
+  show: (one) =>
+    `${one.servers} servers, p50/p95/max: page of 100 ${showMs(one.pageMilliseconds)}, one server ${showMs(one.serverMilliseconds)}, census ${showMs(one.censusMilliseconds)}; ${one.hostBeforeMiB.toFixed(0)} → ${one.hostCensusPeakMiB.toFixed(0)} MiB over ${CENSUSES} censuses`,
+  checks: (results) =>
+    results.map(({ servers, listedOnce }) => ({
+      name: `${servers} servers are listed`,
+      target: 'each exactly once',
+      measured: listedOnce ? 'each exactly once' : 'some twice or not at all',
+      met: listedOnce,
+    })),
 });

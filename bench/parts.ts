@@ -1,0 +1,13 @@
+// The parts of the bench, in the order in which they run.
+import { coldImport } from './cold-import.ts';
+import { growth } from './growth.ts';
+import { hints } from './hints.ts';
+import { limits } from './limits.ts';
+import type { BenchPart } from './part.ts';
+import { reading } from './reading.ts';
+import { rotation } from './rotation.ts';
+
+export const PARTS: readonly BenchPart[] = [coldImport, rotation, limits, hints, reading, growth];
+
+/** Those that `npm run bench -- --short` runs. The time to load isn't one of them: it is no ratio. */
+export const SHORT_PARTS: readonly string[] = ['rotation', 'limits', 'hints', 'growth'];
