@@ -16,6 +16,8 @@ import { makeVaultService } from './vault-service.ts';
 export interface VaultOptions {
   /** 0, the default: any free one. */
   readonly port?: number;
+  /** Something in front of the vault: is told the vault's port, and answers the one that the vault is known by. */
+  readonly inFront?: (port: number) => Promise<number>;
   readonly retentionDays?: number;
   readonly purgeProtection?: boolean;
   readonly switches?: SwitchesChange;
@@ -97,7 +99,7 @@ export async function startEmulatedVault(
       around.onRequest(name, request);
     },
   });
-  const host = `127.0.0.1:${server.port}`;
+  const host = `127.0.0.1:${(await options.inFront?.(server.port)) ?? server.port}`;
   const url = `https://${host}`;
   const resourceId = `${around.resourceGroupId}/providers/Microsoft.KeyVault/vaults/${name}`;
   const identity = { name, url, resourceId };

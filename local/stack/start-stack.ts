@@ -15,6 +15,7 @@ import { type EventGridEmulator, startEventGridEmulator } from '../event-grid/ev
 import { type HostProcess, spawnHost } from '../host/spawn-host.ts';
 import { API_AUDIENCE, type IdentityEmulator, startIdentityEmulator } from '../identity.ts';
 import { startVaultEmulator, type VaultEmulator } from '../key-vault/vault-emulator.ts';
+import { type Hosts, startHosts } from './hosts.ts';
 
 /** The app's periods, shorter than in Azure so that a story can be watched. Each is an ordinary setting. */
 export interface StackTimes {
@@ -36,6 +37,20 @@ export interface StackOptions {
   readonly onHostLog?: (line: string) => void;
   /** The host runs the bundle rather than the build. */
   readonly bundle?: boolean;
+  /** In place of the app's own host.json. */
+  readonly hostJson?: string;
+  /** How many host processes run side by side on the same storage; 1 by default. */
+  readonly hosts?: number;
+  /** What stands between the hosts and what they talk to; nothing by default. */
+  readonly network?: Network;
+}
+
+/** Places in front of the parts of a stack. Each is told where the part is, and answers where the hosts find it. */
+export interface Network {
+  storage(connectionString: string): Promise<string>;
+  vault(name: string, port: number, certificates: LocalCertificates): Promise<number>;
+  /** Event Grid delivers there. `hosts`: the addresses of those that run now. */
+  webhook(hosts: () => readonly string[]): Promise<string>;
 }
 
 export interface Stack {
@@ -51,7 +66,9 @@ export interface Stack {
   readonly vault: Operations['vault'];
   /** The settings that the app runs with. */
   readonly settings: Readonly<Record<string, string>>;
+  /** The first host. */
   host(): HostProcess;
+  readonly hosts: Hosts;
   /** Where the HTTP API is, without a slash at the end. */
   readonly apiUrl: string;
   /** A token for a caller of the API; all roles and `operator` where nothing is said. */
@@ -103,7 +120,7 @@ async function start(
   stops: (() => Promise<unknown>)[],
   stop: () => Promise<void>,
 ): Promise<Stack> {
-  const { times } = options;
+  const { times, network } = options;
   const certificates = await makeLocalCertificates();
   const directory = await mkdtemp(join(tmpdir(), 'pg-cmk-'));
   stops.push(() => rm(directory, { recursive: true, force: true }));
@@ -120,7 +137,13 @@ async function start(
     ...(options.controlPort === undefined ? {} : { controlPort: options.controlPort }),
   });
   stops.push(() => vaultEmulator.close());
-  for (const name of options.vaults) await vaultEmulator.addVault(name, { purgeProtection: true });
+  for (const name of options.vaults) {
+    const inFront = network && ((port: number) => network.vault(name, port, certificates));
+    await vaultEmulator.addVault(name, {
+      purgeProtection: true,
+      ...(inFront === undefined ? {} : { inFront }),
+    });
+  }
   const eventGrid = await startEventGridEmulator({ tls: certificates, authenticate, timeScale: 0.1 });
   stops.push(eventGrid.stop);
   vaultEmulator.onEvent((event) => eventGrid.publish(event));
@@ -144,7 +167,12 @@ async function start(
     PGCMK_SIGNING_KEY: makeSigningKey(),
     ...options.settings,
   };
-  const env = { ...settings, ...identity.env, NODE_EXTRA_CA_CERTS: caFile };
+  const env = {
+    ...settings,
+    ...(network && { AzureWebJobsStorage: await network.storage(azurite.connectionString) }),
+    ...identity.env,
+    NODE_EXTRA_CA_CERTS: caFile,
+  };
   // The credential of the real SDK reads these from the environment of its process.
   Object.assign(process.env, identity.env);
   // This process only registers and reads: what it would log and count is the host's to say.
@@ -155,18 +183,19 @@ async function start(
   const spawn = (port: number) =>
     spawnHost({
       entry: app.entry,
-      hostJsonPath: app.hostJson,
+      hostJsonPath: options.hostJson ?? app.hostJson,
       env,
       port,
       queueLeaseSeconds: options.queueLeaseSeconds ?? 15,
       ...(options.onHostLog === undefined ? {} : { onLog: options.onHostLog }),
     });
-  let host = await spawn(options.hostPort ?? 0);
-  stops.push(() => host.stop());
+  const hosts = await startHosts(options.hosts ?? 1, options.hostPort ?? 0, spawn);
+  stops.push(hosts.stop);
+  const webhook = (await network?.webhook(hosts.urls)) ?? hosts.at(0).url;
   for (const [functionName, eventType] of Object.entries(EVENT_FUNCTIONS)) {
     await eventGrid.subscribe({
       name: functionName,
-      endpointUrl: `${host.url}/runtime/webhooks/EventGrid?functionName=${functionName}`,
+      endpointUrl: `${webhook}/runtime/webhooks/EventGrid?functionName=${functionName}`,
       schema: 'CloudEventSchemaV1_0',
       includedEventTypes: [eventType],
     });
@@ -183,15 +212,15 @@ async function start(
     stores: operations.stores,
     vault: operations.vault,
     settings,
-    host: () => host,
+    host: () => hosts.at(0),
+    hosts,
     get apiUrl() {
-      return `${host.url}/api`;
+      return `${hosts.at(0).url}/api`;
     },
     token: (roles = ROLES, principalId = 'operator') => identity.issueFor({ principalId, roles }),
     restartHost: async () => {
-      const port = Number(new URL(host.url).port);
-      await host.kill();
-      host = await spawn(port);
+      await hosts.kill(0);
+      await hosts.start(0);
     },
     stop,
   };

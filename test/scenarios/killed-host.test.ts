@@ -12,10 +12,10 @@ import {
   readRows,
   until,
 } from '../../local/demo/world.ts';
+import { mulberry32 } from '../../local/mulberry32.ts';
 import { readOpenDatabases } from '../../local/stack/fleet-server.ts';
 import { type ChainedRecord, findBrokenRecord } from '../../shared/domain/audit.ts';
 import { kekKey } from '../../shared/domain/key-id.ts';
-import { mulberry32 } from '../fixtures/mulberry32.ts';
 
 const ROUNDS = 12;
 const LIMIT_SECONDS = 60;

@@ -1,6 +1,7 @@
 import { RestError } from '@azure/data-tables';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Azurite, startAzurite } from '../../../../local/azurite.ts';
+import type { Fault } from '../../../../local/chaos/fault-proxy.ts';
 import { toStoreError } from '../../../../shared/azure/tables/table-errors.ts';
 import {
   makeTableStores,
@@ -10,7 +11,7 @@ import {
 import { isCmkError } from '../../../../shared/domain/errors.ts';
 import { kekKey } from '../../../../shared/domain/key-id.ts';
 import { collect, expectCode, newKek } from '../../../contracts/stores.ts';
-import { type Fault, type FaultyStorage, startFaultyStorage } from '../../../fixtures/faulty-storage.ts';
+import { type FaultyStorage, startFaultyStorage } from '../../../fixtures/faulty-storage.ts';
 import { auditOf, plainKek, plainServer } from '../../../fixtures/rows.ts';
 
 describe('toStoreError', () => {
