@@ -13,6 +13,7 @@ export const INVARIANTS = [
   'every acknowledged server is there',
   'a calm app takes registrations',
   'the history of every server is whole',
+  'no row goes back to an earlier state',
   'no row names a version that does not exist',
   'the audit chain verifies',
   'a poison queue explains itself',
@@ -32,6 +33,8 @@ export interface SeenServer {
   readonly kekVersion: string;
   readonly isNewest: boolean;
   readonly accessEpoch: number;
+  /** How many wrappings were replaced. */
+  readonly sequence: number;
   /** Whether the key version may be used, as the vault itself knows. */
   readonly usable: boolean;
   readonly real: {
@@ -114,6 +117,18 @@ export function judgeEpochs(before: SeenKek, after: SeenKek): readonly Violation
             detail: `${serverId}: access epoch ${accessEpoch} before, ${now} after`,
           },
         ];
+  });
+}
+
+/** Two looks at the same KEK, at any time: what counts upwards never counts down, as a lost write would make it. */
+export function judgeOrder(before: SeenKek, after: SeenKek): readonly Violation[] {
+  const earlier = new Map(before.servers.map((server) => [server.serverId, server]));
+  return after.servers.flatMap(({ serverId, accessEpoch, sequence }) => {
+    const was = earlier.get(serverId);
+    const goesOn = was === undefined || (accessEpoch >= was.accessEpoch && sequence >= was.sequence);
+    if (goesOn) return [];
+    const detail = `${serverId}: access epoch ${was.accessEpoch} → ${accessEpoch}, wrappings ${was.sequence} → ${sequence}`;
+    return [{ invariant: 'no row goes back to an earlier state' as const, detail }];
   });
 }
 

@@ -16,20 +16,24 @@ const PAGE_ROWS = 1000;
 const AT_A_TIME = 8;
 const CHAIN_OF_THE_APP = 'app';
 
-/** What can be seen in a moment: rows, servers, and what the key allows. */
-export async function lookAtKek(site: Site, name: KekName): Promise<SeenKek> {
+/** What can be seen in a moment: rows, what the key allows and, where asked for, the real servers themselves. */
+export async function lookAtKek(
+  site: Site,
+  name: KekName,
+  servers: 'servers' | 'rows' = 'servers',
+): Promise<SeenKek> {
   const { kek, vault } = site.keks[name];
   const stored = await site.stack.stores.keks.read(kek);
   if (stored === undefined) throw new Error(`${name} is not held`);
   const snapshot = toSnapshot(stored);
   const newest = Math.max(...versionsOf(vault, KEY_NAME).map(({ created }) => created));
   const createdOf = new Map(versionsOf(vault, KEY_NAME).map(({ version, created }) => [version, created]));
-  const servers: SeenServer[] = [];
+  const seen: SeenServer[] = [];
   for (const row of await readRows(site, name)) {
     const { kekVersion } = row.wrapped;
     const real = site.realServers.find(({ serverId }) => serverId === row.serverId);
     const { state, reason } = deriveServerState(row, findVersion(snapshot, kekVersion));
-    servers.push({
+    seen.push({
       serverId: row.serverId,
       state,
       reason,
@@ -37,11 +41,12 @@ export async function lookAtKek(site: Site, name: KekName): Promise<SeenKek> {
       kekVersion,
       isNewest: createdOf.get(kekVersion) === newest,
       accessEpoch: row.accessEpoch,
+      sequence: row.sequence,
       usable: isUsable(vault, KEY_NAME, kekVersion),
-      real: real === undefined ? null : await lookAtServer(real),
+      real: real === undefined || servers === 'rows' ? null : await lookAtServer(real),
     });
   }
-  return { kek: name, rotation: snapshot.kek.rotation.state, servers };
+  return { kek: name, rotation: snapshot.kek.rotation.state, servers: seen };
 }
 
 async function lookAtServer({ server, client, openBefore }: RealServer): Promise<SeenServer['real']> {

@@ -160,12 +160,11 @@ export function planRound(seed: number): Plan {
     if (!touched.includes(kek)) continue;
     for (let left = whole(1, 4); left > 0; left -= 1) deeds.push({ kind: 'key', kek, deed: pick(KEY_DEEDS) });
   }
-  for (let left = whole(2, 6); left > 0; left -= 1) {
+  for (let left = whole(4, 10); left > 0; left -= 1) {
     const make = pick<() => Deed>([
-      () => {
-        const kek = pick(KEKS);
-        return faults(kek, VAULT_FAULTS);
-      },
+      () => faults(pick(KEKS), VAULT_FAULTS),
+      () => faults(pick(KEKS), VAULT_FAULTS),
+      () => faults('table', TABLE_FAULTS),
       () => faults('table', TABLE_FAULTS),
       () => faults('queue', QUEUE_FAULTS),
       () => faults('blob', BLOB_FAULTS),

@@ -1,11 +1,11 @@
 // One round: faults, calm, and the wait until everything is as it must be.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CLOSED_BY_DBA, readOpenDatabases } from '../stack/fleet-server.ts';
 import { judgeEpochs, judgeRecords, judgeServers, type SeenKek, type Violation } from './judge.ts';
 import { isDelivered, lookAtKek, lookAtRecords } from './look.ts';
 import { leaveKeys, performPlan, type Unacknowledged } from './perform.ts';
 import { type End, KEKS, type KekName, type Plan } from './plan.ts';
 import { registerServer, type Site } from './site.ts';
+import { watchSite } from './watch.ts';
 
 export interface RoundReport {
   readonly seed: number;
@@ -30,7 +30,6 @@ export interface RoundContext {
 
 const USABLE: Readonly<Record<KekName, End>> = { payments: 'usable', ledger: 'usable' };
 const POLL_MS = 250;
-const WATCH_MS = 700;
 const TRIES = 5;
 
 /** @throws Error where the site itself can't be looked at */
@@ -38,7 +37,7 @@ export async function playRound(context: RoundContext, plan: Plan): Promise<Roun
   const { site } = context;
   const since = Date.now();
   const before = await lookAround(site);
-  const watch = watchClosedDatabase(site);
+  const watch = watchSite(site);
   const unacknowledged = await performPlan(site, plan);
   await leaveKeys(site, plan.ends);
   const settled = await settle(context);
@@ -121,30 +120,4 @@ async function registerAgain(site: Site, unacknowledged: Unacknowledged): Promis
     if (!done) left.push({ invariant: 'a calm app takes registrations', detail: serverId });
   }
   return left;
-}
-
-/** Looks all the time, during the faults too: what the DBA closed is never open, not even for a moment. */
-function watchClosedDatabase({ realServers }: Site) {
-  const seen = new Set<string>();
-  let stopped = false;
-  const watch = async () => {
-    while (!stopped) {
-      for (const { serverId, server } of realServers) {
-        const open = await readOpenDatabases(server).catch((): readonly string[] => []);
-        if (open.includes(CLOSED_BY_DBA)) seen.add(serverId);
-      }
-      await sleep(WATCH_MS);
-    }
-  };
-  const watching = watch();
-  return {
-    stop: async (): Promise<readonly Violation[]> => {
-      stopped = true;
-      await watching;
-      return [...seen].map((serverId) => ({
-        invariant: 'what the DBA closed is still closed',
-        detail: `${serverId}: ${CLOSED_BY_DBA} was open for a while`,
-      }));
-    },
-  };
 }
