@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { ROLES } from '../shared/domain/caller.ts';
 import { REMEDIES } from '../shared/domain/reason.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -95,6 +96,49 @@ describe('links', () => {
       }))
       .filter(({ target, anchor }) => target.endsWith('.md') && !anchorsOf(target).has(anchor));
     expect(missing).toEqual([]);
+  });
+});
+
+describe('every page', () => {
+  const linksOf = (page: string): readonly string[] =>
+    readLinks(page).map((link) => relative('.', join(dirname(page), link)));
+  const direct = linksOf('README.md');
+  const reached = new Set([...direct, ...direct.filter((page) => page.endsWith('.md')).flatMap(linksOf)]);
+
+  test.each(listMarkdown().filter((page) => page !== 'README.md'))(
+    '%s is one or two links from the README',
+    (page) => {
+      // Of the decisions the README links the folder.
+      expect(reached.has(page) || reached.has(dirname(page))).toBe(true);
+    },
+  );
+});
+
+describe('the security model', () => {
+  const page = read('docs/security.md');
+
+  test('names tests that are there', () => {
+    const named = [...page.matchAll(/`(?:test\/)?([\w/-]+\.test\.ts)`/g)].map(([, path = '']) => path);
+    expect(named.length).toBeGreaterThan(10);
+    const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' });
+    expect(named.filter((path) => !tests.some((one) => one === path || one.endsWith(`/${path}`)))).toEqual(
+      [],
+    );
+  });
+
+  test('names invariants that are there', () => {
+    const named = [...page.matchAll(/\bI-\d\d\b/g)].map(([label]) => label);
+    const held = new Set(
+      [...read('docs/architecture.md').matchAll(/^\| (I-\d\d) \|/gm)].map(([, label]) => label),
+    );
+    expect(named.length).toBeGreaterThan(5);
+    expect(named.filter((label) => !held.has(label))).toEqual([]);
+  });
+
+  test.each(ROLES)('says what %s may, and what a stolen token with it gives', (role) => {
+    const [, may = '', gives = ''] = page.split(/^## (?:Who may do what|What an attacker gets)$/m);
+    expect(may).toContain(`| \`${role}\` |`);
+    expect(gives).toContain(`\`${role}\``);
   });
 });
 

@@ -108,6 +108,14 @@ describe('costs', () => {
     expect(new Set(names.map((one) => one.join())).size).toBe(1);
   });
 
+  test.each(FLEETS)('of $servers servers are about what the README says', (fleet) => {
+    const [, fixed, key, server] =
+      /^USD ≈ ([\d.]+) \+ ([\d.]+) × keys \+ ([\d.]+) × servers$/m.exec(read('README.md')) ?? [];
+    const said = Number(fixed) + Number(key) * fleet.keys + Number(server) * fleet.servers;
+    const total = costsOf(fleet).reduce((sum, { usd }) => sum + usd, 0);
+    expect(Math.abs(said / total - 1)).toBeLessThan(0.01);
+  });
+
   test('take off what is free, and never less than nothing', () => {
     const [small] = FLEETS;
     const line = (small === undefined ? [] : costsOf(small)).find(({ name }) => name === 'logData');
