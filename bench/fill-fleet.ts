@@ -8,9 +8,10 @@ import { bindDek } from '../shared/domain/wrapped-dek.ts';
 import { mapBounded } from '../shared/operations/bounded.ts';
 
 /** Registers one server as callers do, then makes the others' rows like its own: registering is not what is measured. */
-export async function fillFleet(stack: Stack, kek: KekId, count: number): Promise<void> {
+export async function fillFleet(stack: Stack, kek: KekId, count: number, prefix = 'server'): Promise<void> {
+  const idOf = (index: number) => `${prefix}-${String(index).padStart(6, '0')}`;
   const { stored } = await stack.operations.registerServer({
-    serverId: 'server-000000',
+    serverId: idOf(0),
     keyId: keyUrl(kek),
     access: { kind: 'none' },
     keyLossPolicy: 'terminate',
@@ -28,7 +29,7 @@ export async function fillFleet(stack: Stack, kek: KekId, count: number): Promis
   if (publicKey === null) throw new Error('the key could not be read');
   const localWrap = makeLocalWrap();
   const makeRow = async (index: number): Promise<ServerRow> => {
-    const serverId = `server-${String(index).padStart(6, '0')}`;
+    const serverId = idOf(index);
     using dek = new Dek(crypto.getRandomValues(new Uint8Array(32)));
     const ciphertext = await localWrap.wrap(publicKey, bindDek(dek, serverId));
     return {

@@ -3,7 +3,7 @@ import { startBenchStack } from './bench-stack.ts';
 import { type Check, definePart } from './part.ts';
 import { type Rotation, rotateFleet } from './rotate.ts';
 
-const FULL = [1_000, 3_000, 10_000, 30_000, 100_000];
+const FULL = [1_000, 5_000, 20_000, 100_000];
 const SHORT = [200, 800];
 
 /** Past what a process takes once; what is left must not depend on the fleet. */
@@ -48,7 +48,7 @@ function checks(results: readonly Rotation[], short: boolean): readonly Check[] 
   const faults = results.flatMap((one) => one.faults);
   const line = fitLine(results.map(({ servers, seconds }) => ({ x: servers, y: seconds })));
   // A process that has just started hasn't yet taken what one rotation takes: the second size is where it has.
-  const base = short ? first : (results.find(({ servers }) => servers >= 10_000) ?? first);
+  const base = short ? first : (results.find(({ servers }) => servers >= 5_000) ?? first);
   const sizes = `${base.servers} to ${last.servers} servers`;
   const live = last.liveHeapMiB / Math.max(1, base.liveHeapMiB);
   const resident = last.peakMiB / base.peakMiB;

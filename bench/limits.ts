@@ -97,7 +97,7 @@ async function measure({ bits, servers, processes, toldOf, retryAfter }: Case): 
     const vaultPerSecond = 0.1 / cost;
     const ceilingPerSecond = (ceilingOf(limits) * processes) / cost;
     const first = samples.findIndex((count) => count > 0);
-    const lastIndex = samples.findIndex((count) => count === samples.at(-1));
+    const lastIndex = samples.indexOf(samples.at(-1) ?? 0);
     const rate = (from: number, to: number) =>
       ((samples[to] ?? 0) - (samples[from] ?? 0)) / (((times[to] ?? 0) - (times[from] ?? 0)) / 1000);
     const perSecond = samples

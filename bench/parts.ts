@@ -1,5 +1,6 @@
 // The parts of the bench, in the order in which they run.
 import { coldImport } from './cold-import.ts';
+import { detection, detectionOfKeks, detectionOfServers } from './detection.ts';
 import { growth } from './growth.ts';
 import { hints } from './hints.ts';
 import { limits } from './limits.ts';
@@ -7,7 +8,17 @@ import type { BenchPart } from './part.ts';
 import { reading } from './reading.ts';
 import { rotation } from './rotation.ts';
 
-export const PARTS: readonly BenchPart[] = [coldImport, rotation, limits, hints, reading, growth];
+export const PARTS: readonly BenchPart[] = [
+  coldImport,
+  rotation,
+  limits,
+  hints,
+  detection,
+  detectionOfServers,
+  detectionOfKeks,
+  reading,
+  growth,
+];
 
 /** Those that `npm run bench -- --short` runs. The time to load isn't one of them: it is no ratio. */
 export const SHORT_PARTS: readonly string[] = ['rotation', 'limits', 'hints', 'growth'];
