@@ -7,7 +7,7 @@ export const INVARIANTS = [
   'no server is open under an unusable key',
   'no server is closed under a usable key',
   'what the DBA closed is still closed',
-  'a usable key has all servers on its newest version',
+  'all servers come to the newest usable version',
   'no server loses access while its key is usable',
   'every DEK unwraps to its original bytes',
   'every acknowledged server is there',
@@ -17,6 +17,7 @@ export const INVARIANTS = [
   'no row names a version that does not exist',
   'the audit chain verifies',
   'a poison queue explains itself',
+  'the round was played to its end',
 ] as const;
 export type Invariant = (typeof INVARIANTS)[number];
 
@@ -31,7 +32,8 @@ export interface SeenServer {
   readonly reason: string | null;
   readonly failure: string | null;
   readonly kekVersion: string;
-  readonly isNewest: boolean;
+  /** Whether a newer version may be used. */
+  readonly isBehind: boolean;
   readonly accessEpoch: number;
   /** How many wrappings were replaced. */
   readonly sequence: number;
@@ -77,7 +79,7 @@ export interface SeenRecords {
 /** What the servers and their rows say. Empty: settled. */
 export function judgeServers({ kek, rotation, servers }: SeenKek): readonly Violation[] {
   const wrong: Violation[] = [];
-  for (const { serverId, state, reason, failure, real, usable, isNewest } of servers) {
+  for (const { serverId, state, reason, failure, real, usable, isBehind } of servers) {
     const says = `${serverId} is ${state} (${reason ?? 'no reason'}${failure === null ? '' : `; ${failure}`})`;
     const add = (invariant: Invariant, what: string) => wrong.push({ invariant, detail: `${says}: ${what}` });
     if (real?.open.includes(CLOSED_BY_DBA))
@@ -94,9 +96,9 @@ export function judgeServers({ kek, rotation, servers }: SeenKek): readonly Viol
     if (real !== null && real.open.join() !== real.openBefore.join())
       add(invariant, `open: ${real.open.join()}, before: ${real.openBefore.join()}`);
     if (real?.hasSession === false) add(invariant, 'its client has no session');
-    if (!isNewest) {
+    if (isBehind) {
       wrong.push({
-        invariant: 'a usable key has all servers on its newest version',
+        invariant: 'all servers come to the newest usable version',
         detail: `${says}: an older version; the rotation of ${kek} is ${rotation}`,
       });
     }

@@ -26,8 +26,12 @@ export async function lookAtKek(
   const stored = await site.stack.stores.keks.read(kek);
   if (stored === undefined) throw new Error(`${name} is not held`);
   const snapshot = toSnapshot(stored);
-  const newest = Math.max(...versionsOf(vault, KEY_NAME).map(({ created }) => created));
-  const createdOf = new Map(versionsOf(vault, KEY_NAME).map(({ version, created }) => [version, created]));
+  const created = new Map(versionsOf(vault, KEY_NAME).map((one) => [one.version, one.created]));
+  const newest = Math.max(...created.values());
+  // Where it can't be used, the app is right to leave everything where it is.
+  const newestIsUsable = [...created].some(
+    ([version, at]) => at === newest && isUsable(vault, KEY_NAME, version),
+  );
   const seen: SeenServer[] = [];
   for (const row of await readRows(site, name)) {
     const { kekVersion } = row.wrapped;
@@ -39,7 +43,7 @@ export async function lookAtKek(
       reason,
       failure: row.failure?.message ?? row.rewrapFailure?.message ?? null,
       kekVersion,
-      isNewest: createdOf.get(kekVersion) === newest,
+      isBehind: newestIsUsable && created.get(kekVersion) !== newest,
       accessEpoch: row.accessEpoch,
       sequence: row.sequence,
       usable: isUsable(vault, KEY_NAME, kekVersion),

@@ -12,6 +12,7 @@ const USAGE =
 /** A site is used for so many rounds: each starts from a settled state, but not from an empty table. */
 const ROUNDS_A_SITE = 20;
 const KEPT_LOG_LINES = 2000;
+const SHOWN_VIOLATIONS = 8;
 
 interface Options {
   readonly seed: number;
@@ -71,12 +72,14 @@ class Run {
     const { verbose, rounds, seed } = this.#options;
     if (verbose) for (const line of describePlan(plan)) this.say(line);
     this.#log.length = 0;
-    const report = await playRound(await this.#site(), plan);
+    const context = await this.#site();
+    const report = await playRound(context, plan).catch((error: unknown) => toFailed(plan, error));
     this.#rounds.push(report);
     for (const { deed } of plan.actions) count(this.#deeds, deed.kind === 'key' ? deed.deed : deed.kind);
     this.say(formatRound(report));
     if (report.held) return;
-    for (const { invariant, detail } of report.violations) this.say(`   ✘ ${invariant}: ${detail}`);
+    for (const { invariant, detail } of report.violations.slice(0, SHOWN_VIOLATIONS))
+      this.say(`   ✘ ${invariant}: ${detail}`);
     if (!verbose) for (const line of describePlan(plan)) this.say(`   ${line}`);
     this.say(`   replay: npm run chaos -- --seed ${plan.seed} --rounds 1 --servers ${this.#options.servers}`);
     const file = `reports/chaos-${plan.seed}.log`;
@@ -138,6 +141,18 @@ class Run {
     };
   }
 }
+
+/** Where something else than the app broke, such as a PostgreSQL server that didn't start again. */
+const toFailed = ({ seed, actions, ends }: Plan, error: unknown): RoundReport => ({
+  seed,
+  held: false,
+  actions: actions.length,
+  ends,
+  settledMs: null,
+  restoredMs: null,
+  ms: 0,
+  violations: [{ invariant: 'the round was played to its end', detail: String(error) }],
+});
 
 function count(counts: Map<string, number>, name: string, times = 1): void {
   counts.set(name, (counts.get(name) ?? 0) + times);

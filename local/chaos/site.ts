@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type KekId, keyUrl, parseKekId } from '../../shared/domain/key-id.ts';
 import type { AccessSpec } from '../../shared/domain/server-spec.ts';
@@ -55,6 +56,7 @@ export interface SiteOptions {
 
 const PASSWORD_SETTING = 'PGCMK_SECRET_FLEET';
 const REGISTRATIONS_AT_A_TIME = 8;
+const MOST_TRIES = 10;
 /** The app's own periods, short enough that a round ends in seconds. Each is an ordinary setting. */
 const TIMES = { probeSeconds: 1, sweepSeconds: 2, confirmSuspectSeconds: 2 };
 const SETTINGS = {
@@ -160,8 +162,10 @@ async function start(options: SiteOptions, stops: (() => Promise<unknown>)[]): P
     ),
   ];
   await mapBounded(registrations, REGISTRATIONS_AT_A_TIME, async (one) => {
-    if (!(await registerServer(site, { ...one, host: 0 })))
-      throw new Error(`${one.serverId} was not registered`);
+    for (let tries = 0; !(await registerServer(site, { ...one, host: tries % HOSTS })); tries += 1) {
+      if (tries === MOST_TRIES) throw new Error(`${one.serverId} was not registered`);
+      await sleep(1000);
+    }
   });
   return site;
 }
