@@ -1,11 +1,11 @@
 // The WorkQueue port on Storage Queues. Messages are JSON in base64, as the Functions host reads them by default.
 import { QueueServiceClient } from '@azure/storage-queue';
+import { makeLane } from '../domain/lane.ts';
 import type { QueueName } from '../domain/message.ts';
 import type { QueueGauge } from '../ports/queue-gauge.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { PIPELINE, storageUnavailable } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
-import { makeLane } from './vault/lane.ts';
 
 export interface StorageWorkQueue extends WorkQueue, QueueGauge {
   /** Creates what is missing, the poison queues too. @throws CmkError StoreUnavailable (retryable) */

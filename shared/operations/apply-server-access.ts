@@ -7,6 +7,7 @@ import {
 import { isCmkError } from '../domain/errors.ts';
 import type { KekSnapshot } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
+import { makeLane } from '../domain/lane.ts';
 import { isOvertaken, RANGE_SERVERS, type RangeMessage, toLook } from '../domain/message.ts';
 import { retryDelaySeconds } from '../domain/retry.ts';
 import type { ServerRow } from '../domain/server.ts';
@@ -35,7 +36,13 @@ export interface ApplyAccessDeps {
   readonly rules: { readonly inspection: InspectionPeriods };
 }
 
+/** Of what the tables are asked, a range. */
 const SERVERS_AT_A_TIME = 16;
+/**
+ * Of this process, whatever its ranges: an order waits at its server more than it works. Of a range alone, all servers
+ * are ordered at once, so that the last isn't denied later than the first.
+ */
+const ORDERS_AT_A_TIME = 192;
 
 /**
  * Decides for the whole range first, in one transaction, then acts on each server by itself: one that fails is noted
@@ -43,6 +50,7 @@ const SERVERS_AT_A_TIME = 16;
  * @throws CmkError StoreUnavailable: the queue delivers the range again
  */
 export function makeApplyServerAccess(deps: ApplyAccessDeps): (message: RangeMessage) => Promise<void> {
+  const orders = makeLane(ORDERS_AT_A_TIME);
   return async (message) => {
     for await (const page of pagesOf(deps.servers, message.kek, RANGE_SERVERS, message)) {
       for (const held of page.held) deps.log.write('error', 'a server row does not parse: held', { ...held });
@@ -54,7 +62,9 @@ export function makeApplyServerAccess(deps: ApplyAccessDeps): (message: RangeMes
       const due = rows.filter(({ value }) =>
         isOnServer(value, snapshot, now, deps.rules.inspection, message.attempt),
       );
-      await mapBounded(due, SERVERS_AT_A_TIME, ({ value }) => applyOne(deps, message, value.serverId));
+      await mapBounded(due, due.length, ({ value }) =>
+        orders.run(() => applyOne(deps, message, value.serverId)),
+      );
     }
   };
 }

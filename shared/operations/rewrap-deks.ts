@@ -4,6 +4,7 @@ import { decideRewrap, type RewrapWork } from '../domain/decide-server.ts';
 import { type CmkError, describeError, isCmkError } from '../domain/errors.ts';
 import { findVersion, type KekSnapshot } from '../domain/kek.ts';
 import { type KekId, keyUrl } from '../domain/key-id.ts';
+import { type Lane, makeLane } from '../domain/lane.ts';
 import { BATCH_SERVERS, isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
 import { retryDelaySeconds } from '../domain/retry.ts';
 import type { ServerRow } from '../domain/server.ts';
@@ -40,6 +41,11 @@ export interface RewrapDeps {
 }
 
 const UNWRAPS_AT_A_TIME = 32;
+/**
+ * Of one vault, in this process. More would share the limiter's pace, end together, and leave it idle while all of them
+ * commit; so while one commits, the next unwraps. It also bounds how many plaintext DEKs there are at a time.
+ */
+const UNWRAPPING_RANGES = 2;
 
 /**
  * Resumable at any point: what was committed is found done, what wasn't is done again. Servers are independent; what
@@ -48,6 +54,12 @@ const UNWRAPS_AT_A_TIME = 32;
  */
 export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Promise<void> {
   const { keks, servers, queue, log } = deps;
+  const lanes = new Map<string, Lane>();
+  const laneOf = (vault: string): Lane => {
+    const lane = lanes.get(vault) ?? makeLane(UNWRAPPING_RANGES);
+    lanes.set(vault, lane);
+    return lane;
+  };
 
   return async (message) => {
     let committed = 0;
@@ -56,7 +68,13 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
       for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
       const stored = await keks.read(message.kek);
       if (stored === undefined || isOvertaken(message, stored.kek.value.fannedOutEpoch)) return;
-      const { moved, failed } = await rewrapPage(deps, message, toSnapshot(stored), page.rows);
+      const { moved, failed } = await rewrapPage(
+        deps,
+        message,
+        toSnapshot(stored),
+        page.rows,
+        laneOf(message.kek.vault),
+      );
       committed += moved;
       hasFailed ||= failed;
     }
@@ -90,6 +108,7 @@ async function rewrapPage(
   message: RangeMessage,
   snapshot: KekSnapshot,
   rows: readonly Stored<ServerRow>[],
+  lane: Lane,
 ): Promise<PageResult> {
   const { clock, queue, rules } = deps;
   const { kek, cause } = message;
@@ -114,21 +133,18 @@ async function rewrapPage(
   const every = snapshot.kek.policy.rewrapVerification === 'every';
 
   let stop: CmkError | null = null;
-  const tried = await mapBounded(
-    works,
-    UNWRAPS_AT_A_TIME,
-    async ({ stored, work }): Promise<readonly Outcome[]> => {
-      if (stop !== null) return [];
-      try {
-        return [await handleOne(deps, kek, stored, work, publicKey, every)];
-      } catch (error) {
-        if (!isCmkError(error)) throw error;
-        if (isKeyFault(error.code)) stop ??= error;
-        else return [{ kind: 'failed', stored, code: error.code, message: describeError(error) }];
-        return [];
-      }
-    },
-  );
+  const tryOne = async ({ stored, work }: (typeof works)[number]): Promise<readonly Outcome[]> => {
+    if (stop !== null) return [];
+    try {
+      return [await handleOne(deps, kek, stored, work, publicKey, every)];
+    } catch (error) {
+      if (!isCmkError(error)) throw error;
+      if (isKeyFault(error.code)) stop ??= error;
+      else return [{ kind: 'failed', stored, code: error.code, message: describeError(error) }];
+      return [];
+    }
+  };
+  const tried = await lane.run(() => mapBounded(works, UNWRAPS_AT_A_TIME, tryOne));
   let outcomes: readonly Outcome[] = tried.flat();
   try {
     if (!every) outcomes = await proveSample(deps, kek, outcomes);

@@ -2,11 +2,11 @@
 import type { TokenCredential } from '@azure/identity';
 import * as z from 'zod';
 import { type KekId, keyUrl, parseVersion } from '../../domain/key-id.ts';
+import { type Lane, makeLane } from '../../domain/lane.ts';
 import type { VaultAnswer } from '../../domain/vault-answer.ts';
 import type { KeyVault, PublicKey } from '../../ports/key-vault.ts';
 import type { Clock, Log } from '../../ports/runtime.ts';
 import { type AskOptions, askVault, assertSameKey, resolveLoginName } from './ask-vault.ts';
-import { type Lane, makeLane } from './lane.ts';
 import { makeVaultLimiter, type VaultLimiter } from './limiter.ts';
 import { askDeletedKey, describeKey, describeKeyVersion } from './read-key.ts';
 import { shareTokens } from './token-source.ts';

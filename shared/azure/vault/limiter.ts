@@ -1,5 +1,6 @@
 // One limiter per vault and process (design 7): aimd.ts decides, this waits. Only rewraps wait here; probes and
 // DEK releases pass by, and tell it of their 429s.
+import { makeLane } from '../../domain/lane.ts';
 import type { VaultAnswer } from '../../domain/vault-answer.ts';
 import type { Clock } from '../../ports/runtime.ts';
 import {
@@ -10,7 +11,6 @@ import {
   startAimd,
   takeTokens,
 } from './aimd.ts';
-import { makeLane } from './lane.ts';
 
 export interface VaultLimiter {
   /**

@@ -611,3 +611,26 @@ describe('a row that is behind its server', () => {
     expect(world.queue.waiting()).toEqual([]);
   });
 });
+
+describe('orders at a time', () => {
+  test('all servers of a range are ordered at once: the last is denied when the first is', async () => {
+    const { world, lose } = await begin(40);
+    const gate = Promise.withResolvers<void>();
+    let ordered = 0;
+    const slow = world.startInstance({
+      ...world.postgres.port,
+      revoke: async (...order) => {
+        ordered += 1;
+        await gate.promise;
+        return world.postgres.port.revoke(...order);
+      },
+    });
+    await lose();
+    const running = slow.applyServerAccess(await world.rangeOf());
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(ordered).toBe(40);
+    gate.resolve();
+    await running;
+    expect((await world.rows()).every(({ applied }) => applied === 'revoked')).toBe(true);
+  });
+});

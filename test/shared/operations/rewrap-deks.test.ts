@@ -448,3 +448,36 @@ describe('others at the same rows', () => {
     expect(new Set(await versionsOf(world))).toEqual(new Set([second]));
   });
 });
+
+describe('turns', () => {
+  test("ranges of one vault take turns, two at a time; those of another don't wait", async () => {
+    const world = makeWorld();
+    const other = { vault: 'beta.vault.azure.net', name: 'fleet' };
+    await world.begin(4);
+    await world.begin(1, 'terminate', other);
+    world.clock.advance(120);
+    const second = world.vault.createVersion(KEK);
+    world.vault.createVersion(other);
+    for (const kek of [KEK, other]) await world.app.reconcileKek({ kek, cause: { kind: 'sweep' } }, null);
+    world.queue.clear();
+    const gate = Promise.withResolvers<void>();
+    const begun: string[] = [];
+    world.vault.hook = async ({ kek, use }) => {
+      if (use !== 'rewrap') return null;
+      begun.push(kek.vault);
+      await gate.promise;
+      return null;
+    };
+    const alone = (id: string) => world.rangeOf({ from: id, to: id });
+    const ranges = await Promise.all(['s001', 's002', 's003', 's004'].map(alone));
+    const running = [
+      ...ranges,
+      await world.rangeOf({ kek: other, epoch: (await world.kek(other)).epoch }),
+    ].map((range) => world.app.rewrapDeks(range));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(begun.toSorted()).toEqual([KEK.vault, KEK.vault, other.vault]);
+    gate.resolve();
+    await Promise.all(running);
+    expect(new Set(await versionsOf(world))).toEqual(new Set([second]));
+  });
+});
