@@ -3,6 +3,7 @@ import { app } from '@azure/functions';
 import { readConfig } from '../shared/config.ts';
 import { buildOperations } from './operations.ts';
 import { registerApp } from './register-app.ts';
+import { makeTraceInvocation } from './trace-invocation.ts';
 
 const SECRET = 'PGCMK_SECRET_';
 
@@ -11,7 +12,11 @@ const config = readConfig(process.env);
 const operations = buildOperations(config, (name) =>
   name.startsWith(SECRET) ? process.env[name] : undefined,
 );
+let stopTelemetry = async (): Promise<void> => undefined;
 app.hook.appStart(async () => {
-  await operations.prepareStorage();
+  const [stop] = await Promise.all([operations.startTelemetry(), operations.prepareStorage()]);
+  stopTelemetry = stop;
 });
+app.hook.appTerminate(() => stopTelemetry());
+app.hook.preInvocation(makeTraceInvocation(operations.telemetry));
 registerApp(app, config, operations);

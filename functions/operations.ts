@@ -8,6 +8,7 @@ import { makeConsoleLog, systemClock, systemRandom } from '../shared/azure/runti
 import { makeRawTables } from '../shared/azure/tables/raw-tables.ts';
 import type { StorageConnection } from '../shared/azure/tables/storage-connection.ts';
 import { makeTableStores } from '../shared/azure/tables/table-stores.ts';
+import { makeTelemetry } from '../shared/azure/telemetry.ts';
 import { makeKeyVault } from '../shared/azure/vault/key-vault.ts';
 import { makeLocalWrap } from '../shared/azure/vault/local-wrap.ts';
 import { ceilingOf, costOf, limitClassOf, type VaultLimits } from '../shared/azure/vault/vault-limits.ts';
@@ -72,6 +73,8 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
   const clock = systemClock;
   const random = systemRandom;
   const log = makeConsoleLog(config.logLevel);
+  const telemetry = makeTelemetry(clock);
+  const meter = telemetry;
   const { kind, clientId } = config.credential;
   const credential = makeCredential({ kind, ...(clientId === null ? {} : { clientId }) });
   const connection: StorageConnection =
@@ -84,7 +87,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     onInvalid: (error) => log.write('error', error.message, { ...error.detail, remedy: error.remedy }),
   });
   const { keks, servers, index, outbox, audit } = stores;
-  const queue = makeWorkQueue(connection);
+  const queue = makeWorkQueue(connection, telemetry);
   const escrow = makeBlobEscrow(connection);
   const exports = makeBlobExports(connection);
   const limits = toLimits(config);
@@ -93,7 +96,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     verifyChallenge: config.vault.challengeVerification,
     limits,
     clock,
-    log,
+    meter,
   });
   const localWrap = makeLocalWrap();
   const access = makePostgresAccess({
@@ -130,7 +133,16 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     log,
     rules: { inspection, proveAfterSeconds },
   });
-  const reconcileKek = makeReconcileKek({ keks, queue, observe, fanOut, clock, log, rules: config.keyRules });
+  const reconcileKek = makeReconcileKek({
+    keks,
+    queue,
+    observe,
+    fanOut,
+    clock,
+    log,
+    meter,
+    rules: config.keyRules,
+  });
   const rewrapDeks = makeRewrapDeks({
     keks,
     servers,
@@ -142,6 +154,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     clock,
     random,
     log,
+    meter,
     rules: { proveAfterSeconds },
   });
   const checkRegistration = makeCheckRegistration({
@@ -193,6 +206,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     clock,
     random,
     log,
+    meter,
   });
   const countDependents = makeCountDependents({ servers, exports, clock });
   const soakHours = config.retireSoakHours;
@@ -204,6 +218,18 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
   return {
     stores,
     vault,
+    /**
+     * Has metrics and traces sent, where that is configured. Resolves to what sends the rest of them.
+     * The SDK is loaded here and nowhere else.
+     */
+    startTelemetry: async (): Promise<() => Promise<void>> => {
+      if (config.telemetry === null) return async () => undefined;
+      const { connectionString, byIdentity } = config.telemetry;
+      const { startAzureMonitor } = await import('../shared/azure/azure-monitor.ts');
+      const sender = byIdentity ? credential : null;
+      return startAzureMonitor({ connectionString, credential: sender, version: VERSION });
+    },
+    telemetry,
     /** Creates the tables, queues and containers that are missing. */
     prepareStorage: () =>
       Promise.all([
@@ -224,6 +250,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       access,
       clock,
       log,
+      meter,
       rules: { inspection },
     }),
     probeKeks: probe.probeAll,
@@ -232,15 +259,31 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       keks,
       queue,
       clock,
-      rules: { sweepSeconds, unsettledSeconds: inspectRevokedSeconds },
+      meter,
+      rules: {
+        sweepSeconds,
+        unsettledSeconds: inspectRevokedSeconds,
+        everySeconds: longestGapSeconds(config.schedules.sweep),
+      },
     }),
     deliverOutbox: makeDeliverOutbox({ keks, outbox, audit, publisher, log }),
     holdServer: makeHoldServer({ keks, servers, index, queue, finishMove, clock }),
     holdKek: makeHoldKek({ keks, queue, clock }),
     revalidateServer: makeRevalidateServer({ keks, servers, index, reconcileKek, lookNow, log }),
     deleteServer: makeDeleteServer({ keks, servers, index, escrow, access, finishMove, clock, random }),
-    drillServer: makeDrillServer({ keks, servers, index, queue, access, outbox, finishMove, clock, log }),
-    recordPoisoned: makeRecordPoison({ servers, outbox, clock, log }),
+    drillServer: makeDrillServer({
+      keks,
+      servers,
+      index,
+      queue,
+      access,
+      outbox,
+      finishMove,
+      clock,
+      log,
+      meter,
+    }),
+    recordPoisoned: makeRecordPoison({ servers, outbox, clock, log, meter }),
     registerServer: makeRegisterServer(registration),
     validateRegistration: makeValidateRegistration(registration),
     moveServer: makeMoveServer({ ...registration, log, keyVaultDnsSuffixes: config.vault.dnsSuffixes }),

@@ -85,6 +85,13 @@ export function findClashes(given: Given): readonly ConfigFault[] {
       remedy:
         'Give AuditEventHub__fullyQualifiedNamespace or a connection string, or remove the name of the event hub.',
     });
+  const isTold = given['PGCMK_TELEMETRY']?.toLowerCase() === 'azuremonitor';
+  if (isTold && given['APPLICATIONINSIGHTS_CONNECTION_STRING'] === undefined)
+    faults.push({
+      name: 'APPLICATIONINSIGHTS_CONNECTION_STRING',
+      problem: 'is missing, while PGCMK_TELEMETRY is "azureMonitor"',
+      remedy: 'Give the connection string of Application Insights, or turn PGCMK_TELEMETRY off.',
+    });
   if (given['PGCMK_AUTH_ISSUER'] === undefined) return faults;
   for (const name of ['PGCMK_AUTH_AUDIENCE', 'PGCMK_SIGNING_KEY']) {
     if (given[name] !== undefined) continue;

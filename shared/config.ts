@@ -69,6 +69,8 @@ export interface Config {
   readonly api: ApiConfig | null;
   readonly dek: { readonly leaseSeconds: number; readonly releasesPerMinute: number };
   readonly retireSoakHours: number;
+  /** null: metrics and traces go nowhere. `byIdentity`: they are sent with the app's identity. */
+  readonly telemetry: { readonly connectionString: string; readonly byIdentity: boolean } | null;
   readonly logLevel: LogLevel;
 }
 
@@ -157,6 +159,13 @@ function toApiConfig(values: Values): ApiConfig | null {
   };
 }
 
+function toTelemetry(values: Values): Config['telemetry'] {
+  const connectionString = values.APPLICATIONINSIGHTS_CONNECTION_STRING;
+  // That it is given for `azureMonitor` was checked among the clashes.
+  if (values.PGCMK_TELEMETRY === 'off' || connectionString === null) return null;
+  return { connectionString, byIdentity: values.APPLICATIONINSIGHTS_AUTHENTICATION_STRING !== null };
+}
+
 const toConfig = (values: Values): Config => ({
   storage: toStorage(values),
   credential: { kind: values.PGCMK_CREDENTIAL, clientId: values.AZURE_CLIENT_ID },
@@ -202,5 +211,6 @@ const toConfig = (values: Values): Config => ({
     releasesPerMinute: values.PGCMK_DEK_RELEASES_PER_MINUTE,
   },
   retireSoakHours: values.PGCMK_RETIRE_SOAK_HOURS,
+  telemetry: toTelemetry(values),
   logLevel: values.PGCMK_LOG_LEVEL,
 });

@@ -272,6 +272,28 @@ export const settingsSchema = z.object({
     max: 8_760,
     meaning: 'How long nothing must have depended on a key version before it is retired.',
   }),
+  PGCMK_TELEMETRY: choice({
+    of: ['off', 'azureMonitor'],
+    fallback: 'off',
+    meaning: 'Where metrics and traces go.',
+  }),
+  APPLICATIONINSIGHTS_CONNECTION_STRING: optionalText({
+    unit: 'connection string',
+    limits: 'InstrumentationKey=…;IngestionEndpoint=…',
+    meaning:
+      'Where Application Insights is, for `azureMonitor`. The Functions host reads it too, whatever `PGCMK_TELEMETRY` says.',
+    fault: matches(
+      /(?:^|;)InstrumentationKey=[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:;|$)/i,
+      'not a connection string of Application Insights',
+    ),
+  }),
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: optionalText({
+    unit: 'text',
+    limits: 'Authorization=AAD, and ClientId=… for the host',
+    meaning:
+      "With it telemetry is sent with the app's identity; without it with no more than the connection string.",
+    fault: matches(/(?:^|;)Authorization=AAD(?:;|$)/i, 'without Authorization=AAD'),
+  }),
   PGCMK_LOG_LEVEL: choice({
     of: ['debug', 'info', 'warn', 'error'],
     fallback: 'info',

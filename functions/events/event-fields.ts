@@ -48,3 +48,11 @@ export function readFields(record: Readonly<Record<string, unknown>>, path: stri
     },
   };
 }
+
+/** The instant that a property of `record` names; undefined where it names none: nothing is decided by it. */
+export function readInstant(record: unknown, name: string): Date | undefined {
+  const text = isRecord(record) ? record[name] : undefined;
+  if (typeof text !== 'string') return undefined;
+  const at = new Date(text.trim());
+  return Number.isNaN(at.getTime()) ? undefined : at;
+}

@@ -1,7 +1,14 @@
 // Records of a vault's audit log, as the diagnostic setting `AuditEvent` sends them to an event hub (azure-facts.md
 // 1.5), as hints.
 import type { Hint } from '../../shared/operations/hint.ts';
-import { describeType, type Fields, invalidEvent, isRecord, readFields } from './event-fields.ts';
+import {
+  describeType,
+  type Fields,
+  invalidEvent,
+  isRecord,
+  readFields,
+  readInstant,
+} from './event-fields.ts';
 import { parseKek, parseVault, type VaultRules } from './parse-target.ts';
 
 const KEY_OPERATIONS: ReadonlySet<string> = new Set([
@@ -49,7 +56,7 @@ export function parseAuditRecord(record: unknown, rules: VaultRules): Hint | 'ig
   if (!isRecord(properties))
     throw invalidEvent('record.properties', `${describeType(properties)}, not an object`, SEND_REMEDY);
   // `resultType` says Success on refusals too.
-  const status = Number(properties['httpStatusCode']);
+  const status = toStatus(properties['httpStatusCode']);
   if (status >= 400 && status < 500) return 'ignored';
   const named = readFields(properties, 'record.properties').text('id');
   const cause = {
@@ -58,10 +65,15 @@ export function parseAuditRecord(record: unknown, rules: VaultRules): Hint | 'ig
     operation,
     by: readActor(record),
   } as const;
-  if (isVault) return { target: { kind: 'vault', vault: parseRecordVault(named, fields, rules) }, cause };
+  const at = readInstant(record, 'time');
+  if (isVault) return { target: { kind: 'vault', vault: parseRecordVault(named, fields, rules) }, cause, at };
   const naming = { path: 'record.properties.id', id: named, vaultName: null, objectName: null };
-  return { target: { kind: 'kek', kek: parseKek(naming, rules) }, cause };
+  return { target: { kind: 'kek', kek: parseKek(naming, rules) }, cause, at };
 }
+
+/** The log has a number or its text. Of anything else no number could be made, and for some that is an error. */
+const toStatus = (value: unknown): number =>
+  typeof value === 'number' || typeof value === 'string' ? Number(value) : Number.NaN;
 
 /** Operations on a vault name it by its URL, or by nothing but the resource that the record belongs to. */
 function parseRecordVault(named: string | null, fields: Fields, rules: VaultRules): string {

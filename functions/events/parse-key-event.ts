@@ -2,7 +2,15 @@
 // needs: NBF, EXP and whatever else an event claims is asked of the vault.
 import * as z from 'zod';
 import type { Hint } from '../../shared/operations/hint.ts';
-import { describeType, excerpt, type Fields, invalidEvent, isRecord, readFields } from './event-fields.ts';
+import {
+  describeType,
+  excerpt,
+  type Fields,
+  invalidEvent,
+  isRecord,
+  readFields,
+  readInstant,
+} from './event-fields.ts';
 import { parseKek, parseVault, type VaultRules } from './parse-target.ts';
 
 export const KEY_EVENT_TYPES = [
@@ -56,14 +64,15 @@ export function parseKeyEvent(event: unknown, ownType: EventType, rules: VaultRu
     );
   const data = parseData(event);
   const cause = { kind: 'event', id, type } as const;
+  const at = readInstant(event, 'eventTime') ?? readInstant(event, 'time');
   if (type === VAULT_EVENT_TYPE) {
     const vault = parseVault(naming(data, 'Id'), rules);
-    return { target: { kind: 'vault', vault }, cause };
+    return { target: { kind: 'vault', vault }, cause, at };
   }
   const objectType = data.text('ObjectType');
   if (objectType !== null && objectType.toLowerCase() !== 'key') return 'ignored';
   const kek = parseKek(naming(data, type === 'PgCmk.KeyStatusHint' ? 'keyId' : 'Id'), rules);
-  return { target: { kind: 'kek', kek }, cause };
+  return { target: { kind: 'kek', kek }, cause, at };
 }
 
 const naming = (data: Fields, idName: string) => ({

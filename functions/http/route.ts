@@ -110,7 +110,6 @@ function toResponse<R extends Route>(route: R, answer: Answer<R>, requestUrl: st
 
 function report(log: Log, error: unknown, { invocationId, functionName }: Parameters<HttpHandler>[1]): void {
   const { code, status } = toProblem(error, invocationId);
-  log.count('http.refused', { function: functionName, code });
   const level = status >= 500 ? 'error' : status === 401 || status === 403 ? 'warn' : 'info';
   log.write(level, describeError(error), { function: functionName, invocationId, code, status });
 }

@@ -32,7 +32,14 @@ const causeSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('followUp'), of: text }),
 ]);
 
-const reconcileSchema = z.object({ kek: kekSchema, cause: causeSchema });
+/** Only measured by, and not there in messages of 0.1.0: a message is never refused for it. */
+const hintedAtSchema = z.iso
+  .datetime({ offset: true })
+  .transform((text) => new Date(text))
+  .optional()
+  .catch(undefined);
+
+const reconcileSchema = z.object({ kek: kekSchema, cause: causeSchema, hintedAt: hintedAtSchema });
 
 const rangeSchema = z
   .object({

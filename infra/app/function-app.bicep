@@ -65,6 +65,8 @@ var hostSettings = {
   AzureWebJobsStorage__clientId: identity.clientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: telemetryConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.clientId};Authorization=AAD'
+  // The exporter's reports about itself would go to Microsoft, past the workspace.
+  APPLICATION_INSIGHTS_NO_STATSBEAT: 'true'
 }
 var appSettings = {
   AzureWebJobsStorage__blobServiceUri: 'https://${storageName}.blob.${storageSuffix}'
@@ -76,6 +78,7 @@ var appSettings = {
   PGCMK_KEY_VAULT_DNS_SUFFIXES: substring(environment().suffixes.keyvaultDns, 1)
   PGCMK_MAX_INSTANCES: string(maxInstances)
   PGCMK_EVENT_TOPIC_ENDPOINT: topicEndpoint
+  PGCMK_TELEMETRY: 'azureMonitor'
 }
 var auditSettings = empty(auditHubName)
   ? {}

@@ -11,28 +11,11 @@ export const systemRandom: Random = {
 };
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
-const COUNTS_EVERY_MS = 60_000;
 
-/** Lines below `least` are left out. Counts are summed up and written once a minute while something is counted. */
-export function makeConsoleLog(least: LogLevel): Log {
-  const counts = new Map<string, number>();
-  let countsSince = Date.now();
-  const write: Log['write'] = (level, message, fields) => {
+/** Lines below `least` are left out. */
+export const makeConsoleLog = (least: LogLevel): Log => ({
+  write: (level, message, fields) => {
     if (LEVELS.indexOf(level) >= LEVELS.indexOf(least))
       console[level](JSON.stringify({ level, message, ...fields }));
-  };
-  return {
-    write,
-    count: (name, fields) => {
-      const key = [name, ...Object.entries(fields).map(([field, value]) => `${field}=${value}`)].join(' ');
-      counts.set(key, (counts.get(key) ?? 0) + 1);
-      if (Date.now() - countsSince < COUNTS_EVERY_MS) return;
-      write('info', 'counts', {
-        counts: Object.fromEntries(counts),
-        seconds: (Date.now() - countsSince) / 1000,
-      });
-      counts.clear();
-      countsSince = Date.now();
-    },
-  };
-}
+  },
+});

@@ -1,6 +1,7 @@
 // The census: what depends on each key version, counted row by row.
-import type { VersionCount } from './kek.ts';
-import type { ServerRow } from './server.ts';
+import { type Census, findVersion, type KekSnapshot, type VersionCount } from './kek.ts';
+import { isProven } from './key-status.ts';
+import { deriveServerState, SERVER_STATES, type ServerRow, type ServerState } from './server.ts';
 
 const NOTHING: VersionCount = { servers: 0, tombstones: 0, copies: 0, unproven: 0, unprovenSuccessors: 0 };
 
@@ -29,4 +30,38 @@ export function makeVersionCounts(): VersionCounts {
     },
     versions: () => Object.fromEntries(counts),
   };
+}
+
+export interface StateCounts {
+  add(row: ServerRow): void;
+  states(): Census['states'];
+}
+
+/** Neither what is deleted nor what doesn't answer yet. */
+export function makeStateCounts(): StateCounts {
+  const counts = new Map<string, Record<string, number>>();
+  return {
+    add: (row) => {
+      if (row.tombstone || row.incoming) return;
+      const { state } = deriveServerState(row, undefined);
+      // Whether the version is proven is asked when it is shown: it changes while nothing is counted.
+      const kept = state === 'Suspect' && row.desiredReason === null ? 'Ready' : state;
+      const ofVersion = counts.get(row.wrapped.kekVersion) ?? {};
+      counts.set(row.wrapped.kekVersion, { ...ofVersion, [kept]: (ofVersion[kept] ?? 0) + 1 });
+    },
+    states: () => Object.fromEntries(counts),
+  };
+}
+
+/** How many of a KEK's servers are in each state: as last counted, and as its versions are now. */
+export function sumStates({ kek, versions }: KekSnapshot): ReadonlyMap<ServerState, number> {
+  const sums = new Map<ServerState, number>(SERVER_STATES.map((state) => [state, 0]));
+  for (const [version, counts] of Object.entries(kek.census?.states ?? {})) {
+    const isServed = isProven(findVersion({ kek, versions }, version));
+    for (const state of SERVER_STATES) {
+      const shown = state === 'Ready' && !isServed ? 'Suspect' : state;
+      sums.set(shown, (sums.get(shown) ?? 0) + (counts[state] ?? 0));
+    }
+  }
+  return sums;
 }

@@ -24,6 +24,8 @@ export interface KekObservation {
   /** The newest version by creation time; null where that couldn't be read. */
   readonly newest: string | null;
   readonly versions: readonly VersionObservation[];
+  /** When the vault last changed each version, where it says so. */
+  readonly updatedOn?: ReadonlyMap<string, Date>;
 }
 
 /** One change, for the audit; and for the world where `event` is set. */

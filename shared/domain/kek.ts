@@ -87,6 +87,8 @@ export interface VersionCount {
 export interface Census {
   readonly countedAt: Date;
   readonly versions: Readonly<Record<string, VersionCount>>;
+  /** By version and state, servers that answer and aren't deleted; the state as if the version were proven. */
+  readonly states: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly notSettled: number;
 }
 

@@ -9,6 +9,8 @@ export type QueueName = 'reconcile-keks' | 'rewrap-deks' | 'server-access' | 'pr
 export interface ReconcileMessage {
   readonly kek: KekId;
   readonly cause: Cause;
+  /** When that happened which led here, as a hint says; nothing is decided by it. */
+  readonly hintedAt?: Date | undefined;
 }
 
 /** Look at these servers of a KEK, `from` and `to` included. One server's own retry has `from` = `to` and an attempt. */

@@ -8,7 +8,15 @@ import type { Retry } from './retry.ts';
 import type { AccessSpec, KeyLossPolicy } from './server-spec.ts';
 import type { WrappedDek } from './wrapped-dek.ts';
 
-export type ServerState = 'PendingKey' | 'Ready' | 'Suspect' | 'Revoking' | 'Inaccessible' | 'Restoring';
+export const SERVER_STATES = [
+  'PendingKey',
+  'Ready',
+  'Suspect',
+  'Revoking',
+  'Inaccessible',
+  'Restoring',
+] as const;
+export type ServerState = (typeof SERVER_STATES)[number];
 
 /** Access that couldn't be applied. */
 export interface Failure extends Retry {

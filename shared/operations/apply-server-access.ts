@@ -8,6 +8,7 @@ import { isCmkError } from '../domain/errors.ts';
 import type { KekSnapshot } from '../domain/kek.ts';
 import type { KekId } from '../domain/key-id.ts';
 import { makeLane } from '../domain/lane.ts';
+import { revocationLatencyMs } from '../domain/latency.ts';
 import { isOvertaken, RANGE_SERVERS, type RangeMessage, toLook } from '../domain/message.ts';
 import { retryDelaySeconds } from '../domain/retry.ts';
 import type { ServerRow } from '../domain/server.ts';
@@ -16,6 +17,7 @@ import type { Clock, Log } from '../ports/runtime.ts';
 import type { ServerAccess } from '../ports/server-access.ts';
 import type { ServerIndex, ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
+import type { Meter } from '../ports/telemetry.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { toOutbox, withEffect } from './access-record.ts';
 import { answersHere } from './answers-here.ts';
@@ -33,6 +35,7 @@ export interface ApplyAccessDeps {
   readonly access: ServerAccess;
   readonly clock: Clock;
   readonly log: Log;
+  readonly meter: Meter;
   readonly rules: { readonly inspection: InspectionPeriods };
 }
 
@@ -63,7 +66,7 @@ export function makeApplyServerAccess(deps: ApplyAccessDeps): (message: RangeMes
         isOnServer(value, snapshot, now, deps.rules.inspection, message.attempt),
       );
       await mapBounded(due, due.length, ({ value }) =>
-        orders.run(() => applyOne(deps, message, value.serverId)),
+        orders.run(() => applyOne(deps, message, snapshot, value.serverId)),
       );
     }
   };
@@ -143,7 +146,12 @@ function decideRow(row: ServerRow, snapshot: KekSnapshot, now: Date): ServerRow 
   return { ...decided, applied: decided.desired, appliedAt: now };
 }
 
-async function applyOne(deps: ApplyAccessDeps, message: RangeMessage, serverId: string): Promise<void> {
+async function applyOne(
+  deps: ApplyAccessDeps,
+  message: RangeMessage,
+  snapshot: KekSnapshot,
+  serverId: string,
+): Promise<void> {
   const stored = await deps.servers.read(message.kek, serverId);
   if (stored === undefined || stored.value.access.kind === 'none') return;
   if (!(await answersHere(deps.index, stored.value))) return;
@@ -154,7 +162,7 @@ async function applyOne(deps: ApplyAccessDeps, message: RangeMessage, serverId: 
   if (work === 'none') return;
   const effect = await performAccess(deps.access, row, stored.value.access, work, now);
   if (effect.kind === 'overtaken') return raiseEpoch(deps, message, row, effect.epoch);
-  await recordEffect(deps, message, row, effect);
+  await recordEffect(deps, message, snapshot, row, effect);
 }
 
 /**
@@ -184,6 +192,7 @@ const RENUMBERED_DELAY_SECONDS = 2;
 async function recordEffect(
   deps: ApplyAccessDeps,
   message: RangeMessage,
+  snapshot: KekSnapshot,
   row: ServerRow,
   effect: Exclude<Effect, { readonly kind: 'overtaken' }>,
 ): Promise<void> {
@@ -197,6 +206,8 @@ async function recordEffect(
     return value;
   });
   if (written === null) return;
+  const latency = revocationLatencyMs(row, written, snapshot);
+  if (latency !== null) deps.meter.time('pgcmk.revocation.latency', latency);
   if (written.failure === null) return endDrainInTime(deps, message, row, written);
   const { attempt } = written.failure;
   const retry = { ...message, from: row.serverId, to: row.serverId, attempt };

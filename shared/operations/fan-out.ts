@@ -1,6 +1,6 @@
 // From a KEK to its servers: one pass over the rows that counts them and enqueues the ranges with work in them.
 import type { Cause } from '../domain/audit.ts';
-import { makeVersionCounts } from '../domain/count-versions.ts';
+import { makeStateCounts, makeVersionCounts } from '../domain/count-versions.ts';
 import {
   decideAccess,
   decideAccessWork,
@@ -100,6 +100,8 @@ const toStray = ({ kek, serverId, wrapped, pinned }: ServerRow) => ({
 });
 
 interface Work {
+  /** The row as the KEK has it be. */
+  readonly decided: ServerRow;
   readonly access: boolean;
   readonly rewrap: boolean;
   readonly place: Place;
@@ -127,6 +129,7 @@ function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutD
     row.incoming || row.tombstone ? row : withDecision(row, decideAccess(row, snapshot, now), now);
   const rewrap = decideRewrap(row, snapshot, now, rules.proveAfterSeconds, null);
   return {
+    decided,
     access: decided !== row || decideAccessWork(row, now, rules.inspection, null) !== 'none',
     rewrap: rewrap.kind !== 'none',
     place: placeInRotation(row, snapshot),
@@ -139,17 +142,24 @@ type Count = ReturnType<typeof makeCount>;
 
 function makeCount(snapshot: KekSnapshot, countedAt: Date) {
   const counts = makeVersionCounts();
+  const states = makeStateCounts();
   let notSettled = 0;
   let behind = 0;
   let rotation: RotationCount = NO_SERVERS;
   return {
     add: (row: ServerRow, work: Work) => {
       counts.add(row);
+      states.add(work.decided);
       if (work.unsettled) notSettled += 1;
       if (work.place === 'behind' || work.place === 'stuck') behind += 1;
       rotation = countServer(rotation, row, work.place, snapshot.kek);
     },
-    census: (): Census => ({ countedAt, versions: counts.versions(), notSettled }),
+    census: (): Census => ({
+      countedAt,
+      versions: counts.versions(),
+      states: states.states(),
+      notSettled,
+    }),
     isRotated: () => behind === 0,
     rotation: () => rotation,
   };

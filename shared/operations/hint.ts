@@ -10,6 +10,8 @@ export interface Hint {
     | { readonly kind: 'kek'; readonly kek: KekId }
     | { readonly kind: 'vault'; readonly vault: string };
   readonly cause: Cause;
+  /** When that happened, as the sender says. */
+  readonly at?: Date | undefined;
 }
 
 /** Input that is recorded and acknowledged, since sending it again would not help. */

@@ -83,6 +83,11 @@ export const makeObserveKek = (deps: ObserveKekDeps) => {
       described.ok ? described.value.versions.map((one) => [one.version, one.attributes] as const) : [],
     );
     const newest = described.ok ? described.value.newest : null;
+    const updatedOn = new Map(
+      (described.ok ? described.value.versions : []).flatMap((one) =>
+        one.updatedOn === null ? [] : [[one.version, one.updatedOn] as const],
+      ),
+    );
     const watched = new Set(snapshot.versions.filter((state) => state.inUse).map((state) => state.version));
     for (const version of [target, newest]) if (version !== null) watched.add(version);
 
@@ -110,7 +115,7 @@ export const makeObserveKek = (deps: ObserveKekDeps) => {
     });
     const clocks = [described.vaultNow, ...answers.map((one) => one.vaultNow)].filter((at) => at !== null);
     const latest = Math.max(...clocks.map((at) => at.getTime()));
-    return { newest, versions, vaultNow: clocks.length === 0 ? clock.now() : new Date(latest) };
+    return { newest, versions, updatedOn, vaultNow: clocks.length === 0 ? clock.now() : new Date(latest) };
   };
 };
 

@@ -60,7 +60,6 @@ export function makeProbeKeks(deps: ProbeDeps): ProbeKeks {
     try {
       if (state.canary === null) return false;
       const answer = await vault.unwrap(kek, state.version, state.canary, 'probe');
-      log.count('probe', { outcome: answer.ok ? 'answered' : answer.fault.kind });
       const found = classifyObservation(
         {
           version: state.version,

@@ -9,11 +9,13 @@ import {
   turnsSuspect,
 } from '../domain/decide-kek.ts';
 import type { KekSnapshot } from '../domain/kek.ts';
-import { type KekId, kekKey } from '../domain/key-id.ts';
+import { kekKey, keyUrl } from '../domain/key-id.ts';
 import type { VersionState } from '../domain/key-status.ts';
+import { detectionLatencyMs } from '../domain/latency.ts';
 import { isRotationCount, type ReconcileMessage } from '../domain/message.ts';
 import type { BreakerStore, KekStore, OutboxEntry } from '../ports/kek-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
+import type { Meter } from '../ports/telemetry.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import type { FanOut } from './fan-out.ts';
 import { onConflict } from './on-conflict.ts';
@@ -26,6 +28,7 @@ export interface ReconcileDeps {
   readonly fanOut: FanOut;
   readonly clock: Clock;
   readonly log: Log;
+  readonly meter: Meter;
   readonly rules: KekRules & { readonly breakerHoldMinutes: number };
 }
 
@@ -43,7 +46,7 @@ const REFRESH_MS = 60_000;
  * @throws CmkError StoreUnavailable, WriteConflict: the queue delivers the message again
  */
 export function makeReconcileKek(deps: ReconcileDeps): ReconcileKek {
-  const { keks, queue, observe, fanOut, clock, log, rules } = deps;
+  const { keks, queue, observe, fanOut, clock, log, meter, rules } = deps;
 
   const isBreakerHolding = async (snapshot: KekSnapshot, observation: KekObservation): Promise<boolean> => {
     const now = clock.now();
@@ -68,13 +71,12 @@ export function makeReconcileKek(deps: ReconcileDeps): ReconcileKek {
         log.write('error', 'breaker tripped: most vaults turned suspect at once; suspect verdicts are held', {
           vaults: Object.keys(after.suspects),
         });
-        log.count('breaker.tripped', {});
       }
       return holding;
     });
   };
 
-  const record = (kek: KekId, observation: KekObservation, from: Date, cause: Cause) =>
+  const record = ({ kek, cause, hintedAt }: ReconcileMessage, observation: KekObservation, from: Date) =>
     onConflict(async (): Promise<KekDecision | undefined> => {
       const stored = await keks.read(kek);
       const observedFrom = stored?.kek.value.observedFrom ?? null;
@@ -92,22 +94,27 @@ export function makeReconcileKek(deps: ReconcileDeps): ReconcileKek {
         versions,
         outbox: toOutbox(decision, cause, now),
       });
+      const seen = { from: observedFrom, now, hintedAt: hintedAt ?? null };
+      const latency = detectionLatencyMs(snapshot, decision.snapshot, observation, seen);
+      if (latency !== null) meter.time('pgcmk.detection.latency', latency);
       return decision;
     });
 
-  const reconcile: ReconcileKek = async ({ kek, cause }, insertedAt) => {
+  const reconcile: ReconcileKek = async (message, insertedAt) => {
+    const { kek, cause } = message;
     const stored = await keks.read(kek);
-    if (stored === undefined) return log.count('reconcile.notHeld', {});
+    if (stored === undefined)
+      return log.write('debug', 'a look at a key that is not held', { key: keyUrl(kek) });
     const snapshot = toSnapshot(stored);
     const { epoch, fannedOutEpoch, observedFrom } = snapshot.kek;
     if (epoch === fannedOutEpoch && isAnswered(cause, insertedAt, observedFrom))
-      return log.count('reconcile.collapsed', {});
+      return log.write('debug', 'a later look has answered this one', { key: keyUrl(kek) });
 
     // What was decided already (a hold, what a crash cut short) doesn't wait for a vault that may hang.
     if (epoch !== fannedOutEpoch) await fanOut(kek, cause);
     const from = clock.now();
     const observation = await observe(snapshot);
-    const decision = await record(kek, observation, from, cause);
+    const decision = await record(message, observation, from);
     if (decision?.recheckAfterSeconds != null) {
       await queue.enqueueReconcile(
         { kek, cause: { kind: 'followUp', of: 'firstGoodProbe' } },

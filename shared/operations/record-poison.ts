@@ -10,6 +10,7 @@ import type { OutboxStore } from '../ports/outbox-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
+import type { Meter } from '../ports/telemetry.ts';
 import type { PoisonedMessage } from './hint.ts';
 import { onConflict } from './on-conflict.ts';
 import { APP_CHAIN } from './reject-input.ts';
@@ -21,16 +22,17 @@ export interface RecordPoisonDeps {
   readonly outbox: OutboxStore;
   readonly clock: Clock;
   readonly log: Log;
+  readonly meter: Meter;
 }
 
 /** @throws CmkError StoreUnavailable */
 export function makeRecordPoison(deps: RecordPoisonDeps): RecordPoison {
-  const { outbox, log } = deps;
+  const { outbox, log, meter } = deps;
 
   return async (poisoned) => {
     const { queue, id, message } = poisoned;
     const range = 'from' in message ? { from: message.from, to: message.to } : {};
-    log.count('poison', { queue });
+    meter.count('pgcmk.poison', 1, { queue });
     log.write('error', 'a message failed on its last attempt; the sweep takes its work up again', {
       queue,
       id,

@@ -10,7 +10,6 @@ export const APP_CHAIN = 'app';
 export const makeRejectInput =
   ({ outbox, clock, log }: { readonly outbox: OutboxStore; readonly clock: Clock; readonly log: Log }) =>
   async ({ source, id, problem }: RejectedInput): Promise<void> => {
-    log.count('input.rejected', { source, code: problem.code });
     log.write('warn', problem.message, { source, id, code: problem.code, remedy: problem.remedy });
     const record = {
       at: clock.now(),

@@ -3,7 +3,7 @@ import type { Cause } from '../domain/audit.ts';
 import { decideRewrap, type RewrapWork } from '../domain/decide-server.ts';
 import { type CmkError, describeError, isCmkError } from '../domain/errors.ts';
 import { findVersion, type KekSnapshot } from '../domain/kek.ts';
-import { type KekId, keyUrl } from '../domain/key-id.ts';
+import type { KekId } from '../domain/key-id.ts';
 import { type Lane, makeLane } from '../domain/lane.ts';
 import { BATCH_SERVERS, isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
 import { retryDelaySeconds } from '../domain/retry.ts';
@@ -14,6 +14,7 @@ import type { KeyVault, LocalWrap, PublicKey } from '../ports/key-vault.ts';
 import type { Clock, Log, Random } from '../ports/runtime.ts';
 import type { ServerStore, ServerWrite } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
+import type { Meter } from '../ports/telemetry.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { mapBounded } from './bounded.ts';
 import type { FinishRotation } from './finish-rotation.ts';
@@ -37,6 +38,7 @@ export interface RewrapDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly meter: Meter;
   readonly rules: { readonly proveAfterSeconds: number };
 }
 
@@ -62,6 +64,7 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
   };
 
   return async (message) => {
+    const from = deps.clock.now();
     let committed = 0;
     let hasFailed = false;
     for await (const page of pagesOf(servers, message.kek, RANGE_SERVERS, message)) {
@@ -83,6 +86,7 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
       if (hasFailed) await followRotation(deps, message.kek, true);
       return;
     }
+    deps.meter.time('pgcmk.rewrap.duration', deps.clock.now().getTime() - from.getTime());
     const now = await keks.read(message.kek);
     if (now === undefined) return;
     // The target moved while this range was under way: the range that belongs to the new epoch may have passed by.
@@ -90,7 +94,6 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
       await queue.enqueueRewrap([{ ...message, epoch: now.kek.value.epoch, attempt: null }]);
     await deps.finishRotation(message.kek, message.cause);
     await followRotation(deps, message.kek, hasFailed);
-    log.count('rewrap.committed', { kek: keyUrl(message.kek) });
   };
 }
 
@@ -210,6 +213,8 @@ async function commitBatch(
   const commit = async (batch: readonly Outcome[]) => {
     const writes = batch.map((outcome) => toWrite(outcome, now));
     await deps.servers.commit(message.kek, writes, { audit: toAudit(batch, message.cause, now), events: [] });
+    for (const [outcome, ones] of Map.groupBy(batch, ({ kind }) => kind))
+      deps.meter.count('pgcmk.rewrap.count', ones.length, { outcome });
     await scheduleRetries(deps, message, writes);
   };
   try {

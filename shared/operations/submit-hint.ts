@@ -18,24 +18,27 @@ export interface SubmitHintDeps {
 /** That a hint came is written down so often at most: of a flood, only that there is one. */
 const NOTED_EVERY_MS = 60_000;
 
-/** A hint about a KEK that isn't held, or about a vault without one, is counted and that is all. */
+const ACCEPTED = 'a hint was taken';
+const NOT_HELD = 'a hint about a key that is not held';
+
+/** Of a hint about a KEK that isn't held, or about a vault without one, a line in the log says so, and that is all. */
 export const makeSubmitHint =
   (deps: SubmitHintDeps) =>
-  async ({ target, cause }: Hint): Promise<void> => {
+  async ({ target, cause, at: hintedAt }: Hint): Promise<void> => {
     const { keks, queue, log } = deps;
     if (target.kind === 'kek') {
       const stored = await keks.read(target.kek);
-      if (stored === undefined) return log.count('hint.notHeld', { cause: cause.kind });
-      await queue.enqueueReconcile({ kek: target.kek, cause });
+      if (stored === undefined) return log.write('debug', NOT_HELD, { ...target, cause: cause.kind });
+      await queue.enqueueReconcile({ kek: target.kek, cause, hintedAt });
       await note(deps, stored);
-      return log.count('hint.accepted', { cause: cause.kind });
+      return log.write('debug', ACCEPTED, { ...target, cause: cause.kind });
     }
     let held = 0;
     for await (const stored of keks.list({ vault: target.vault })) {
-      await queue.enqueueReconcile({ kek: stored.kek.value.kek, cause });
+      await queue.enqueueReconcile({ kek: stored.kek.value.kek, cause, hintedAt });
       held += 1;
     }
-    log.count(held === 0 ? 'hint.notHeld' : 'hint.accepted', { cause: cause.kind });
+    log.write('debug', held === 0 ? NOT_HELD : ACCEPTED, { ...target, cause: cause.kind });
   };
 
 /** So that people see whether events of this key arrive at all. Nothing is decided by it. */

@@ -4,7 +4,12 @@ import type { VersionAttributes } from '../domain/key-status.ts';
 import type { DeletedAnswer, VaultAnswer } from '../domain/vault-answer.ts';
 
 export interface KeyDescription {
-  readonly versions: readonly { readonly version: string; readonly attributes: VersionAttributes }[];
+  readonly versions: readonly {
+    readonly version: string;
+    readonly attributes: VersionAttributes;
+    /** When anything of it last changed; null: not said. In whole seconds. */
+    readonly updatedOn: Date | null;
+  }[];
   /** The newest by creation time. */
   readonly newest: string;
 }

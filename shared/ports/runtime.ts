@@ -16,6 +16,4 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 /** Fields hold ids, never a DEK, a token or a ciphertext. */
 export interface Log {
   write(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void;
-  /** Adds one to a named count. */
-  count(name: string, fields: Readonly<Record<string, string>>): void;
 }

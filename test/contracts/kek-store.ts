@@ -67,7 +67,8 @@ export function describeKekStore(start: StartStores): void {
         { servers: n, tombstones: 0, copies: 0, unproven: 0, unprovenSuccessors: 0 },
       ]);
       const versions: Readonly<Record<string, VersionCount>> = Object.fromEntries(counted);
-      const value = { ...plainKek(kek), census: { countedAt: NOW, versions, notSettled: 0 } };
+      const states = { [versionOf(3)]: { Ready: 2, Revoking: 1 } };
+      const value = { ...plainKek(kek), census: { countedAt: NOW, versions, states, notSettled: 0 } };
       await keks().commit(kek, change({ kek: { value, etag: null } }));
       const stored = await keks().read(kek);
       expect(stored?.kek.value).toEqual(value);

@@ -5,7 +5,7 @@ import { systemClock } from '../../shared/azure/runtime.ts';
 import { makeKeyVault } from '../../shared/azure/vault/key-vault.ts';
 import { makeLocalWrap } from '../../shared/azure/vault/local-wrap.ts';
 import { parseKekId } from '../../shared/domain/key-id.ts';
-import { CollectingLog } from '../fakes/runtime.ts';
+import { CollectingMeter } from '../fakes/telemetry.ts';
 import { describeKeyVaultContract, type Trouble } from './key-vault.ts';
 
 let emulator: VaultEmulator;
@@ -48,7 +48,7 @@ describeKeyVaultContract('the emulator by the SDK', async () => {
     probeTimeoutMs: 2_500,
     caPem: emulator.caPem,
     clock: systemClock,
-    log: new CollectingLog(),
+    meter: new CollectingMeter(),
   });
   return {
     vault,

@@ -64,6 +64,7 @@ const WELL: VaultCondition = {
 interface StoredVersion {
   readonly version: string;
   attributes: VersionAttributes;
+  updatedOn: Date;
   operations: readonly string[];
   readonly keyType: string;
   readonly bits: number | null;
@@ -114,15 +115,15 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
     const version = createHash('md5')
       .update(`${kekKey(kek)}|${this.#made}`)
       .digest('hex');
-    const second = Math.floor(this.#now().getTime() / 1000) * 1000;
     key.versions.push({
       version,
       attributes: {
         enabled: options.enabled ?? true,
         notBefore: options.notBefore ?? null,
         expiresOn: options.expiresOn ?? null,
-        createdOn: options.createdOn ?? new Date(second),
+        createdOn: options.createdOn ?? this.#second(),
       },
+      updatedOn: options.createdOn ?? this.#second(),
       operations: options.operations ?? OPERATIONS,
       keyType: options.keyType ?? 'RSA',
       bits: (options.keyType ?? 'RSA').startsWith('RSA') ? (options.bits ?? 2048) : null,
@@ -135,6 +136,7 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
   update(kek: KekId, version: string, change: Partial<Omit<VersionAttributes, 'createdOn'>>): void {
     const stored = this.#stored(kek, version);
     stored.attributes = { ...stored.attributes, ...change };
+    stored.updatedOn = this.#second();
   }
 
   setOperations(kek: KekId, version: string, operations: readonly string[]): void {
@@ -191,7 +193,11 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
       );
       return {
         value: {
-          versions: [first, ...rest].map(({ version, attributes }) => ({ version, attributes })),
+          versions: [first, ...rest].map(({ version, attributes, updatedOn }) => ({
+            version,
+            attributes,
+            updatedOn,
+          })),
           newest: newest.version,
         },
       };
@@ -259,6 +265,11 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
 
   #now(): Date {
     return new Date(this.#clock.now().getTime() + this.skewMs);
+  }
+
+  /** As the vault tells times. */
+  #second(): Date {
+    return new Date(Math.floor(this.#now().getTime() / 1000) * 1000);
   }
 
   #condition(vault: string): VaultCondition {

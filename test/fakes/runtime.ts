@@ -62,18 +62,14 @@ export interface LogLine {
 
 export class CollectingLog implements Log {
   readonly lines: LogLine[] = [];
-  readonly counts: { readonly name: string; readonly fields: Readonly<Record<string, string>> }[] = [];
 
   write(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void {
     this.lines.push({ level, message, fields });
   }
 
-  count(name: string, fields: Readonly<Record<string, string>>): void {
-    this.counts.push({ name, fields });
-  }
-
-  counted(name: string): number {
-    return this.counts.filter((one) => one.name === name).length;
+  /** How often a line said so. */
+  said(message: string): number {
+    return this.lines.filter((line) => line.message === message).length;
   }
 
   errors(): readonly string[] {

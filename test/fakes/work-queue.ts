@@ -37,6 +37,8 @@ export class FakeWorkQueue implements WorkQueue {
   pick: (count: number) => number = () => 0;
   /** Called after every delivery. */
   afterDelivery: (message: QueuedMessage) => void | Promise<void> = () => {};
+  /** What every message carries besides. */
+  carried: () => object | null = () => null;
   handlers: QueueHandlers | null = null;
   readonly #clock: FakeClock;
   #waiting: QueuedMessage[] = [];
@@ -145,6 +147,7 @@ export class FakeWorkQueue implements WorkQueue {
       }
       // As JSON and back again, so that nothing travels by reference.
       const copy: Payload = structuredClone(payload);
+      Object.assign(copy.message, this.carried());
       const insertedAt = this.#clock.now();
       const visibleAt = new Date(insertedAt.getTime() + delaySeconds * 1000);
       const make = (): QueuedMessage => {

@@ -52,6 +52,7 @@ import { makeTargetProofs } from '../../shared/operations/target-proofs.ts';
 import type { DekSealer } from '../../shared/ports/dek-sealer.ts';
 import type { HistoryRow } from '../../shared/ports/server-store.ts';
 import type { StatementSigner } from '../../shared/ports/statement-signer.ts';
+import type { Meter } from '../../shared/ports/telemetry.ts';
 import { FakeEscrow } from './escrow.ts';
 import { FakeExportCatalog } from './export-catalog.ts';
 import { FakeKeyVault } from './key-vault.ts';
@@ -59,6 +60,7 @@ import { makeMemoryStores } from './memory-stores.ts';
 import { FakePublisher } from './publisher.ts';
 import { CollectingLog, FakeClock, makeSeededRandom } from './runtime.ts';
 import { type MemoryServer, makeMemoryServerAccess } from './server-access.ts';
+import { CollectingMeter } from './telemetry.ts';
 import { FakeWorkQueue, type QueuedMessage } from './work-queue.ts';
 
 export const VAULT = 'alpha.vault.azure.net';
@@ -83,6 +85,8 @@ export interface WorldOptions {
   /** In place of the real one, whose work is done on other threads: in no order that a seed would bring back. */
   readonly sealer?: DekSealer;
   readonly signer?: StatementSigner;
+  /** In place of the one that remembers. */
+  readonly meter?: Meter;
 }
 
 export const RULES = {
@@ -94,6 +98,7 @@ export const RULES = {
   proveAfterSeconds: 600,
   sweepSeconds: 300,
   unsettledSeconds: 60,
+  everySeconds: 60,
 };
 
 export type World = ReturnType<typeof makeWorld>;
@@ -102,6 +107,8 @@ export function makeWorld(options: WorldOptions = {}) {
   const clock = new FakeClock();
   const random = makeSeededRandom(options.seed ?? 1);
   const log = new CollectingLog();
+  const telemetry = new CollectingMeter();
+  const meter = options.meter ?? telemetry;
   const vault = new FakeKeyVault(clock);
   const stores = makeMemoryStores({
     onInvalid: (error) => log.write('error', error.message, error.detail),
@@ -128,7 +135,7 @@ export function makeWorld(options: WorldOptions = {}) {
     const finishRotation = makeFinishRotation({ keks, servers, clock });
     const finishMove = makeFinishMove({ keks, servers, index, escrow, queue, clock, random, log });
     const fanOut = makeFanOut({ keks, servers, queue, finishRotation, finishMove, clock, log, rules });
-    const reconcileKek = makeReconcileKek({ keks, queue, observe, fanOut, clock, log, rules });
+    const reconcileKek = makeReconcileKek({ keks, queue, observe, fanOut, clock, log, meter, rules });
     const rewrapDeks = makeRewrapDeks({
       keks,
       servers,
@@ -140,6 +147,7 @@ export function makeWorld(options: WorldOptions = {}) {
       clock,
       random,
       log,
+      meter,
       rules,
     });
     const checkRegistration = makeCheckRegistration({
@@ -179,6 +187,7 @@ export function makeWorld(options: WorldOptions = {}) {
       clock,
       random,
       log,
+      meter,
     });
     const countDependents = makeCountDependents({ servers, exports, clock });
     const costOf = () => options.probeCost ?? 0.0001;
@@ -191,9 +200,19 @@ export function makeWorld(options: WorldOptions = {}) {
       fanOut,
       reconcileKek,
       rewrapDeks,
-      applyServerAccess: makeApplyServerAccess({ keks, servers, index, queue, access, clock, log, rules }),
+      applyServerAccess: makeApplyServerAccess({
+        keks,
+        servers,
+        index,
+        queue,
+        access,
+        clock,
+        log,
+        meter,
+        rules,
+      }),
       probes: makeProbeKeks({ keks, vault, queue, clock, log, costOf }),
-      sweepFleet: makeSweepFleet({ keks, queue, clock, rules }),
+      sweepFleet: makeSweepFleet({ keks, queue, clock, meter, rules }),
       registerServer: makeRegisterServer(registration),
       validateRegistration: makeValidateRegistration(registration),
       finishMove,
@@ -204,8 +223,19 @@ export function makeWorld(options: WorldOptions = {}) {
       holdKek: makeHoldKek({ keks, queue, clock }),
       revalidateServer: makeRevalidateServer({ keks, servers, index, reconcileKek, lookNow, log }),
       deleteServer: makeDeleteServer({ keks, servers, index, escrow, access, finishMove, clock, random }),
-      drillServer: makeDrillServer({ keks, servers, index, queue, access, outbox, finishMove, clock, log }),
-      recordPoison: makeRecordPoison({ servers, outbox, clock, log }),
+      drillServer: makeDrillServer({
+        keks,
+        servers,
+        index,
+        queue,
+        access,
+        outbox,
+        finishMove,
+        clock,
+        log,
+        meter,
+      }),
+      recordPoison: makeRecordPoison({ servers, outbox, clock, log, meter }),
       submitHint: makeSubmitHint({ keks, queue, clock, log }),
       rejectInput: makeRejectInput({ outbox, clock, log }),
       releaseDek: makeReleaseDek({
@@ -280,6 +310,7 @@ export function makeWorld(options: WorldOptions = {}) {
     clock,
     random,
     log,
+    telemetry,
     vault,
     stores,
     postgres,

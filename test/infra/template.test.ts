@@ -66,11 +66,12 @@ const HOST_SETTINGS = [
   'AzureWebJobsStorage__clientId',
   'AuditEventHub__credential',
   'AuditEventHub__clientId',
-  'APPLICATIONINSIGHTS_CONNECTION_STRING',
-  'APPLICATIONINSIGHTS_AUTHENTICATION_STRING',
+  'APPLICATION_INSIGHTS_NO_STATSBEAT',
 ];
 /** What only Azure knows, as it could be. */
 const STAND_INS: Readonly<Record<string, string>> = {
+  APPLICATIONINSIGHTS_CONNECTION_STRING: `InstrumentationKey=${PRINCIPAL};IngestionEndpoint=https://x.in.applicationinsights.azure.com/`,
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: `ClientId=${PRINCIPAL};Authorization=AAD`,
   AZURE_CLIENT_ID: PRINCIPAL,
   AzureWebJobsStorage__blobServiceUri: 'https://x.blob.core.windows.net',
   AzureWebJobsStorage__queueServiceUri: 'https://x.queue.core.windows.net',

@@ -56,6 +56,7 @@ describe('readConfig', () => {
       api: null,
       dek: { leaseSeconds: 300, releasesPerMinute: 10 },
       retireSoakHours: 2,
+      telemetry: null,
       logLevel: 'info',
     });
   });
@@ -158,6 +159,38 @@ describe('readConfig', () => {
     });
   });
 
+  describe('telemetry', () => {
+    const ikey = 'InstrumentationKey=00000000-0000-4000-8000-000000000000';
+    const told = { ...minimal, PGCMK_TELEMETRY: 'azuremonitor' };
+    const given = {
+      ...told,
+      APPLICATIONINSIGHTS_CONNECTION_STRING: `${ikey};IngestionEndpoint=https://x.example/`,
+    };
+
+    test('goes where the connection string says, with the identity where that is asked for', () => {
+      const connectionString = given.APPLICATIONINSIGHTS_CONNECTION_STRING;
+      expect(readConfig(given).telemetry).toEqual({ connectionString, byIdentity: false });
+      const byIdentity = {
+        ...given,
+        APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=x;Authorization=AAD',
+      };
+      expect(readConfig(byIdentity).telemetry).toEqual({ connectionString, byIdentity: true });
+    });
+
+    test('is off where nobody asks for it, though the host has its connection string', () => {
+      expect(readConfig({ ...given, PGCMK_TELEMETRY: '' }).telemetry).toBeNull();
+    });
+
+    test('needs a connection string, and another way to sign in is none', () => {
+      const name = 'APPLICATIONINSIGHTS_CONNECTION_STRING';
+      expect(faultsOf(told)).toMatchObject([{ name }]);
+      expect(faultsOf({ ...told, [name]: 'InstrumentationKey=none' })).toMatchObject([{ name }]);
+      expect(
+        faultsOf({ ...given, APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=Key' }),
+      ).toMatchObject([{ name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING' }]);
+    });
+  });
+
   test('lists all faults at once', () => {
     expect(
       faultsOf({
@@ -218,7 +251,7 @@ describe('readConfig', () => {
 
 describe('settings', () => {
   test('no setting is without a meaning', () => {
-    expect(settingsTable).toHaveLength(42);
+    expect(settingsTable).toHaveLength(45);
     expect(settingsTable.filter(({ meaning }) => meaning === '')).toEqual([]);
   });
 

@@ -90,6 +90,8 @@ const kekColumns = z.object({
           unprovenSuccessors: count,
         }),
       ),
+      // Rows of 0.1.0 say nothing of it until the next sweep.
+      states: z.record(keyVersion, z.record(z.string(), count)).default({}),
       notSettled: count,
     }).nullable(),
   ),

@@ -4,8 +4,9 @@ import * as z from 'zod';
 import { type KekId, keyUrl, parseVersion } from '../../domain/key-id.ts';
 import { type Lane, makeLane } from '../../domain/lane.ts';
 import type { VaultAnswer } from '../../domain/vault-answer.ts';
-import type { KeyVault, PublicKey } from '../../ports/key-vault.ts';
-import type { Clock, Log } from '../../ports/runtime.ts';
+import type { KeyVault, PublicKey, UnwrapUse } from '../../ports/key-vault.ts';
+import type { Clock } from '../../ports/runtime.ts';
+import type { Meter, VaultCallKind } from '../../ports/telemetry.ts';
 import { type AskOptions, askVault, assertSameKey, resolveLoginName } from './ask-vault.ts';
 import { makeVaultLimiter, type VaultLimiter } from './limiter.ts';
 import { askDeletedKey, describeKey, describeKeyVersion } from './read-key.ts';
@@ -30,7 +31,7 @@ export interface KeyVaultOptions {
   /** Certificate authorities to trust instead of the usual ones, for an emulator. */
   readonly caPem?: string;
   readonly clock: Clock;
-  readonly log: Log;
+  readonly meter: Meter;
 }
 
 interface VaultTraffic {
@@ -44,7 +45,7 @@ interface VaultTraffic {
 const GUESS_MS = 60_000;
 
 export function makeKeyVault(options: KeyVaultOptions): KeyVault {
-  const { clock, log, limits } = options;
+  const { clock, meter, limits } = options;
   const timeoutMs = options.probeTimeoutMs ?? 5_000;
   const probesInFlight = options.probesInFlight ?? 8;
   const credential = shareTokens(options.credential, { timeoutMs, clock });
@@ -79,8 +80,8 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
     return traffic;
   };
 
-  const counted = <T>(kek: KekId, operation: string, answer: VaultAnswer<T>): VaultAnswer<T> => {
-    log.count('vault-answer', { vault: kek.vault, operation, outcome: outcomeOf(answer) });
+  const counted = <T>(kind: VaultCallKind, answer: VaultAnswer<T>): VaultAnswer<T> => {
+    meter.count('pgcmk.vault.calls', 1, { kind, outcome: outcomeOf(answer) });
     return answer;
   };
 
@@ -95,7 +96,7 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
     if (answer.ok || keyTypes.get(keyUrl(kek, version))?.until !== Infinity) {
       keyTypes.set(keyUrl(kek, version), known);
     }
-    return counted(kek, 'describeVersion', answer);
+    return counted('describeVersion', answer);
   };
 
   const keyTypeOf = async (kek: KekId, version: string): Promise<PublicKey['keyType']> => {
@@ -110,10 +111,15 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
     return keyTypes.get(id)?.keyType ?? 'RSA-HSM';
   };
 
-  const unwrapOnce = async (kek: KekId, version: string, ciphertext: Uint8Array, ask: AskOptions) =>
+  const unwrapOnce = async (
+    kek: KekId,
+    version: string,
+    ciphertext: Uint8Array,
+    use: UnwrapUse,
+    ask: AskOptions,
+  ) =>
     counted(
-      kek,
-      'unwrap',
+      use,
       await askVault(ask, async (callOptions, seen) => {
         const bytes = toOwnBytes(await clients.unwrap(kek, version, ciphertext, callOptions));
         if (callOptions.abortSignal.aborted) bytes.fill(0);
@@ -128,11 +134,18 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
       const answer = await trafficOf(kek.vault).reads.run(() =>
         describeKey(clients.readerOf(kek.vault), kek, twice),
       );
-      return counted(kek, 'describe', answer);
+      return counted('describe', answer);
     },
     describeVersion,
     async askDeleted(kek) {
-      return trafficOf(kek.vault).reads.run(() => askDeletedKey(clients.readerOf(kek.vault), kek, twice));
+      const answer = await trafficOf(kek.vault).reads.run(() =>
+        askDeletedKey(clients.readerOf(kek.vault), kek, twice),
+      );
+      meter.count('pgcmk.vault.calls', 1, {
+        kind: 'askDeleted',
+        outcome: answer === 'unsaid' ? 'unsaid' : 'ok',
+      });
+      return answer;
     },
     async unwrap(kek, text, ciphertext, use) {
       // Invariant I-09: a call that uses a key names a concrete version, never "the latest".
@@ -141,12 +154,12 @@ export function makeKeyVault(options: KeyVaultOptions): KeyVault {
       const { probes, releases, limiter } = trafficOf(kek.vault);
       if (use === 'rewrap') {
         const cost = costOf(limitClassOf(await keyTypeOf(kek, version), bytes.length), limits);
-        return limiter.run(cost, () => unwrapOnce(kek, version, bytes, twice));
+        return limiter.run(cost, () => unwrapOnce(kek, version, bytes, use, twice));
       }
       const [lane, ask] = use === 'release' ? [releases, twice] : [probes, once];
       return lane.run(async () => {
         const sentAt = clock.now().getTime();
-        const answer = await unwrapOnce(kek, version, bytes, ask);
+        const answer = await unwrapOnce(kek, version, bytes, use, ask);
         limiter.observe(answer, sentAt);
         return answer;
       });

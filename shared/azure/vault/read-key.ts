@@ -1,6 +1,7 @@
 // Reading keys: versions, attributes, public halves, and whether a key is deleted.
 import { createPublicKey } from 'node:crypto';
 import type { KeyClient, KeyVaultKey } from '@azure/keyvault-keys';
+import { toInstantInRange } from '../../domain/instant.ts';
 import { type KekId, parseVersion } from '../../domain/key-id.ts';
 import type { VersionAttributes } from '../../domain/key-status.ts';
 import type { DeletedAnswer, VaultAnswer } from '../../domain/vault-answer.ts';
@@ -17,6 +18,7 @@ interface ReadProperties {
   readonly notBefore?: Date;
   readonly expiresOn?: Date;
   readonly createdOn?: Date;
+  readonly updatedOn?: Date;
 }
 
 /**
@@ -30,7 +32,7 @@ export async function describeKey(
   const listed = await askVault(options, async (callOptions) => {
     const versions: Described[] = [];
     for await (const properties of reader.listPropertiesOfKeyVersions(kek.name, callOptions)) {
-      versions.push({ version: assertSameKey(properties.id, kek), attributes: toAttributes(properties) });
+      versions.push(toDescribed(assertSameKey(properties.id, kek), properties));
     }
     return versions;
   });
@@ -42,7 +44,7 @@ export async function describeKey(
   }
   const latest = await askVault(options, async (callOptions): Promise<Described> => {
     const key = await reader.getKey(kek.name, callOptions);
-    return { version: assertSameKey(key.id, kek), attributes: toAttributes(key.properties) };
+    return toDescribed(assertSameKey(key.id, kek), key.properties);
   });
   if (first === undefined) {
     return latest.ok
@@ -111,14 +113,22 @@ export async function askDeletedKey(
   return answer.fault.kind === 'http' && answer.fault.status === 404 ? 'absent' : 'unsaid';
 }
 
+function toDescribed(version: string, properties: ReadProperties): Described {
+  const { updatedOn = null } = properties;
+  // Only measured by: a vault that doesn't say it is as good a vault.
+  const isDate = updatedOn !== null && !Number.isNaN(updatedOn.getTime());
+  return { version, attributes: toAttributes(properties), updatedOn: isDate ? updatedOn : null };
+}
+
 function toAttributes(properties: ReadProperties): VersionAttributes {
   const { enabled, createdOn } = properties;
   if (enabled === undefined) throw new UnexpectedAnswer('a version without `enabled`');
   if (createdOn === undefined) throw new UnexpectedAnswer('a version without a creation time');
+  const held = (date: Date | undefined) => (date === undefined ? null : toInstantInRange(date));
   const dates = {
-    createdOn,
-    notBefore: properties.notBefore ?? null,
-    expiresOn: properties.expiresOn ?? null,
+    createdOn: toInstantInRange(createdOn),
+    notBefore: held(properties.notBefore),
+    expiresOn: held(properties.expiresOn),
   };
   if (Object.values(dates).some((date) => date !== null && Number.isNaN(date.getTime()))) {
     throw new UnexpectedAnswer('a version with a date that is none');

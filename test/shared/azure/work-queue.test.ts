@@ -1,9 +1,11 @@
 import { QueueServiceClient } from '@azure/storage-queue';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parseRangeMessage } from '../../../functions/queues/parse-message.ts';
 import { type Azurite, startAzurite } from '../../../local/azurite.ts';
 import { makeWorkQueue } from '../../../shared/azure/work-queue.ts';
 import { parseKekId } from '../../../shared/domain/key-id.ts';
 import type { RangeMessage } from '../../../shared/domain/message.ts';
+import type { Tracer } from '../../../shared/ports/telemetry.ts';
 
 let azurite: Azurite;
 beforeAll(async () => {
@@ -29,7 +31,9 @@ async function receive(queue: string): Promise<unknown[]> {
   );
 }
 
-const open = () => makeWorkQueue({ kind: 'connectionString', value: azurite.connectionString });
+const untraced = { current: () => null };
+const open = (tracer: Pick<Tracer, 'current'> = untraced) =>
+  makeWorkQueue({ kind: 'connectionString', value: azurite.connectionString }, tracer);
 
 test('creates its queues and their poison queues, again and again', async () => {
   await open().ensureQueues();
@@ -57,6 +61,16 @@ test('sends each message to its queue, as JSON in base64', async () => {
   expect(await receive('probe-keks')).toEqual([{ keks: [kek] }]);
 });
 
+test('a message carries the trace that it belongs to, and parses as ever', async () => {
+  const led = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: 'vendor=1' };
+  const queue = open({ current: () => led });
+  await queue.ensureQueues();
+  await queue.enqueueAccess([range('traced')]);
+  const [message] = await receive('server-access');
+  expect(message).toEqual({ ...range('traced'), ...led });
+  expect(parseRangeMessage(message)).toEqual(range('traced'));
+});
+
 test('says how full each queue is, with what is out of sight', async () => {
   const queue = open();
   await queue.ensureQueues();
@@ -80,10 +94,9 @@ test('a delayed message is there, and not yet visible', async () => {
 });
 
 test('fails retryably where nothing listens', async () => {
-  const dead = makeWorkQueue({
-    kind: 'connectionString',
-    value: 'DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;QueueEndpoint=http://127.0.0.1:1/a;',
-  });
+  const value =
+    'DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;QueueEndpoint=http://127.0.0.1:1/a;';
+  const dead = makeWorkQueue({ kind: 'connectionString', value }, untraced);
   const failure = { code: 'StoreUnavailable', retryable: true };
   await expect(dead.enqueueRewrap([range('a'), range('b')])).rejects.toMatchObject(failure);
   await expect(dead.ensureQueues()).rejects.toMatchObject(failure);

@@ -109,6 +109,7 @@ describe('the census', () => {
     expect((await world.kek()).census).toEqual({
       countedAt: world.clock.now(),
       versions: { [version]: { servers: 4, tombstones: 1, copies: 0, unproven: 1, unprovenSuccessors: 0 } },
+      states: { [version]: { Ready: 1, Restoring: 1 } },
       notSettled: 2,
     });
   });

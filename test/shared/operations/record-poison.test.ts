@@ -62,7 +62,7 @@ describe('recordPoison', () => {
     };
     await world.hint();
     await world.queue.drainFor(150);
-    expect(world.log.counted('poison')).toBe(1);
+    expect(world.telemetry.sum('pgcmk.poison', { queue: 'server-access' })).toBe(1);
     expect(world.isOpen('s001')).toBe(true);
     broken = false;
     await world.runFor(60);

@@ -22,10 +22,9 @@ describe('rejectInput', () => {
       reason: 'InvalidEvent',
       detail: { problem: 'no key id in it', field: 'data.Id' },
     });
-    expect(world.log.counts).toContainEqual({
-      name: 'input.rejected',
-      fields: { source: 'keyDisabled', code: 'InvalidEvent' },
-    });
+    expect(world.log.lines).toMatchObject([
+      { level: 'warn', fields: { source: 'keyDisabled', id, code: 'InvalidEvent' } },
+    ]);
   });
 
   test('throws where it cannot be written, so that the sender sends it again', async () => {

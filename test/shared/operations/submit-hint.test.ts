@@ -19,20 +19,20 @@ describe('submitHint', () => {
     await world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause });
     expect(waiting()).toEqual([{ kek: KEK, cause }]);
     expect(world.vault.calls.length).toBe(calls);
-    expect(world.log.counted('hint.accepted')).toBe(1);
+    expect(world.log.said('a hint was taken')).toBe(1);
   });
 
   test('a hint about a vault is one about each of its KEKs', async () => {
     await world.app.submitHint({ target: { kind: 'vault', vault: VAULT }, cause });
     expect(waiting()).toMatchObject([{ kek: KEK }, { kek: { vault: VAULT, name: 'other' } }]);
-    expect(world.log.counted('hint.accepted')).toBe(1);
+    expect(world.log.said('a hint was taken')).toBe(1);
   });
 
-  test('a hint about what is not held is counted and that is all', async () => {
+  test('a hint about what is not held is said in the log and that is all', async () => {
     await world.app.submitHint({ target: { kind: 'kek', kek: { vault: VAULT, name: 'x' } }, cause });
     await world.app.submitHint({ target: { kind: 'vault', vault: 'gamma.vault.azure.net' }, cause });
     expect(waiting()).toEqual([]);
-    expect(world.log.counted('hint.notHeld')).toBe(2);
+    expect(world.log.said('a hint about a key that is not held')).toBe(2);
   });
 
   test('I-01: a forged hint costs one look and changes nothing', async () => {

@@ -436,12 +436,12 @@ test('an empty list is settled by asking for the key', async () => {
   expect(unwrapAnswer(await there.vault.describe(there.kek))).toMatchObject({ newest: V2 });
 });
 
-test('the log counts answers by outcome, and holds no plaintext and no ciphertext', async () => {
-  const { probe, log } = await open((own) => () => unwrapped(own));
+test('answers are counted by what was asked and how it went, and nothing of a DEK is told', async () => {
+  const { probe, meter } = await open((own) => () => unwrapped(own));
   await probe();
-  expect(log.counts).toMatchObject([
-    { name: 'vault-answer', fields: { operation: 'unwrap', outcome: 'ok' } },
+  expect(meter.counts).toEqual([
+    { name: 'pgcmk.vault.calls', amount: 1, attributes: { kind: 'probe', outcome: 'ok' } },
   ]);
-  const text = JSON.stringify([log.counts, log.lines]);
+  const text = JSON.stringify(meter.counts);
   for (const secret of [SECRET.toString('base64url'), CIPHERTEXT]) expect(text).not.toContain(secret);
 });

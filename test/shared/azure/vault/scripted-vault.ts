@@ -9,7 +9,7 @@ import { systemClock } from '../../../../shared/azure/runtime.ts';
 import { type KeyVaultOptions, makeKeyVault } from '../../../../shared/azure/vault/key-vault.ts';
 import { type KekId, parseKekId } from '../../../../shared/domain/key-id.ts';
 import type { KeyVault } from '../../../../shared/ports/key-vault.ts';
-import { CollectingLog } from '../../../fakes/runtime.ts';
+import { CollectingMeter } from '../../../fakes/telemetry.ts';
 
 export interface ScriptedRequest {
   readonly method: string;
@@ -34,7 +34,7 @@ export interface ScriptedVault {
   readonly kek: KekId;
   readonly url: string;
   readonly vault: KeyVault;
-  readonly log: CollectingLog;
+  readonly meter: CollectingMeter;
   /** Requests that bore a token. */
   readonly requests: readonly ScriptedRequest[];
 }
@@ -70,17 +70,17 @@ export function useScriptedVaults(): ScriptedVaults {
       });
       const address = server.address();
       const host = `127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
-      const log = new CollectingLog();
+      const meter = new CollectingMeter();
       const vault = makeKeyVault({
         credential: { getToken: token },
         verifyChallenge: false,
         limits: { share: 1, maxInstances: 1 },
         caPem: certificates.caPem,
         clock: systemClock,
-        log,
+        meter,
         ...options,
       });
-      return { kek: parseKekId(host, 'orders'), url: `https://${host}`, vault, log, requests };
+      return { kek: parseKekId(host, 'orders'), url: `https://${host}`, vault, meter, requests };
     },
   };
 }
