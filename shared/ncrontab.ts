@@ -19,10 +19,14 @@ const FIELDS: readonly Field[] = [
   { name: 'day of week', min: 0, max: 6, names: DAYS },
 ];
 
+/** Enough for every minute by itself. */
+const LONGEST = 500;
+
 const PART = /^(?:\*|([0-9a-z]+)(?:-([0-9a-z]+))?)(?:\/(\d{1,2}))?$/i;
 
 /** What is wrong with a schedule, in words that go on from "it is …"; null when nothing is. */
 export function findScheduleFault(schedule: string): string | null {
+  if (schedule.length > LONGEST) return `longer than ${LONGEST} characters`;
   const texts = schedule.split(/\s+/);
   if (texts.length !== FIELDS.length) return `not six fields but ${texts.length}`;
   for (const [index, field] of FIELDS.entries()) {

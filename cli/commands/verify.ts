@@ -175,9 +175,8 @@ function showFile(view: View, report: FileReport, options: VerifyOptions): void 
 const toText = (name: string, value: unknown): string => {
   if (typeof value === 'string') return value;
   if (name === 'heads' && Array.isArray(value)) return count(value.length, 'chain');
-  return name === 'iat' && typeof value === 'number'
-    ? new Date(value * 1000).toISOString()
-    : JSON.stringify(value);
+  const date = new Date(name === 'iat' && typeof value === 'number' ? value * 1000 : Number.NaN);
+  return Number.isNaN(date.getTime()) ? JSON.stringify(value) : date.toISOString();
 };
 
 function showChain({ line, paint }: View, file: string, report: ChainReport, options: VerifyOptions): void {

@@ -1,5 +1,5 @@
 // A statement of the app's, checked offline: a JWS by one of the keys at hand (RFC 7515, RFC 8037).
-import { createLocalJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
+import { createLocalJWKSet, errors, importJWK, type JWK, type JWTPayload, jwtVerify } from 'jose';
 import * as z from 'zod';
 import { SigningKeys } from '../../shared/api/keys.ts';
 import { cliError } from '../cli-error.ts';
@@ -19,16 +19,30 @@ const Jwk = z.looseObject({ kty: z.string() });
 export async function readKeys(file: string): Promise<ReturnType<typeof createLocalJWKSet>> {
   const json = await readJson(file);
   const one = Jwk.safeParse(json);
-  const keys = one.success ? { keys: [one.data] } : SigningKeys.safeParse(json).data;
-  if (keys === undefined || keys.keys.length === 0) {
+  const given = one.success ? [one.data] : (SigningKeys.safeParse(json).data?.keys ?? []);
+  const keys = given.flatMap(toPublicKey);
+  const problem = given.length === 0 ? 'no JWK set' : 'no Ed25519 public key';
+  if (keys.length === 0 || !(await Promise.all(keys.map(isUsable))).every((usable) => usable)) {
     throw cliError(
       'FileUnusable',
-      `${file} holds no JWK set`,
+      `${file} holds ${problem}`,
       'Make it by `pg-cmk keys signing-keys --out`.',
     );
   }
-  return createLocalJWKSet(keys);
+  return createLocalJWKSet({ keys });
 }
+
+/** Only what a public key is made of is taken over: nothing else in the file has a say. */
+function toPublicKey({ kty, crv, x, kid }: JWK): readonly JWK[] {
+  if (kty !== 'OKP' || crv !== 'Ed25519' || typeof x !== 'string') return [];
+  return [{ kty, crv, x, ...(typeof kid === 'string' ? { kid } : {}) }];
+}
+
+const isUsable = (key: JWK): Promise<boolean> =>
+  importJWK(key, 'EdDSA').then(
+    () => true,
+    () => false,
+  );
 
 export async function checkStatement(
   text: string,

@@ -29,17 +29,20 @@ export interface TableRow {
 export const toExportLine = ({ partitionKey, rowKey, changedAt, columns }: TableRow): string =>
   JSON.stringify({ partitionKey, rowKey, changedAt, columns });
 
-const LONG_TYPES = ['Double', 'Int64', 'Guid', 'DateTime', 'Binary'];
+const LONG_TYPES = ['Double', 'Int64', 'Guid', 'DateTime', 'Binary'] as const;
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function isColumn(value: unknown): value is Column {
-  if (typeof value === 'number') return Number.isInteger(value);
-  if (!isObject(value)) return typeof value === 'string' || typeof value === 'boolean';
+/** Of a column with a type nothing else is taken over; undefined: it is no column. */
+function toColumn(value: unknown): Column | undefined {
+  if (typeof value === 'number') return Number.isInteger(value) ? value : undefined;
+  if (typeof value === 'string' || typeof value === 'boolean') return value;
+  if (!isObject(value)) return undefined;
   const { type, value: inner } = value;
-  if (typeof type !== 'string' || !LONG_TYPES.includes(type)) return false;
-  return typeof inner === 'string' || (type === 'Double' && typeof inner === 'number');
+  if (type === 'Double' && typeof inner === 'number') return { type, value: inner };
+  const long = LONG_TYPES.find((one) => one === type);
+  return long === undefined || typeof inner !== 'string' ? undefined : { type: long, value: inner };
 }
 
 /** @throws CmkError ExportBroken */
@@ -49,8 +52,12 @@ export function parseExportLine(text: string): TableRow {
     const { partitionKey, rowKey, changedAt, columns } = row;
     const isNamed =
       typeof partitionKey === 'string' && typeof rowKey === 'string' && typeof changedAt === 'string';
-    const entries = Object.entries(columns as object);
-    if (isNamed && entries.every((entry): entry is [string, Column] => isColumn(entry[1])))
+    const given = Object.entries(columns as object);
+    const entries = given.flatMap(([name, value]) => {
+      const column = toColumn(value);
+      return column === undefined ? [] : [[name, column] as const];
+    });
+    if (isNamed && entries.length === given.length)
       return { partitionKey, rowKey, changedAt, columns: Object.fromEntries(entries) };
   }
   throw exportBroken('a line holds no row');

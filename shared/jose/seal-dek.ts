@@ -60,7 +60,8 @@ function toCoordinate(value: unknown, name: string): string {
   throw invalid(`\`${name}\` is not 32 bytes in base64url`);
 }
 
-const describe = (value: unknown): string => JSON.stringify(value)?.slice(0, 40) ?? 'missing';
+const describe = (value: unknown): string =>
+  typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : 'missing, or no text';
 
 const invalid = (why: string, cause?: unknown) =>
   new CmkError('InvalidPublicKey', `the public key to seal to is ${why}`, {

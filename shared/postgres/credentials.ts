@@ -50,7 +50,7 @@ async function readToken({ getEntraToken }: Credentials, host: string): Promise<
 function readSetting({ readSecretSetting }: Credentials, name: string): string {
   const password = readSecretSetting(name);
   if (password !== undefined && password !== '') return password;
-  throw new CmkError('SecretSettingMissing', `There is no app setting "${name}"`, {
+  throw new CmkError('SecretSettingMissing', `There is no app setting "${name}".`, {
     remedy: `Add the app setting "${name}", a Key Vault reference to the password, or register the server with another one.`,
     detail: { setting: name },
   });

@@ -1,7 +1,7 @@
 // The rows of the tables `servers` and `serverindex`, but for the outbox. What is filtered by or looked at by people
 // has a column of its own; the rest is JSON.
 import * as z from 'zod';
-import type { ErrorCode } from '../../domain/errors.ts';
+import { type ErrorCode, isCmkError } from '../../domain/errors.ts';
 import { type KekId, kekKey, parseKekKey, parseVersion } from '../../domain/key-id.ts';
 import { REMEDIES, type Reason } from '../../domain/reason.ts';
 import { parseServerId, type ServerRow } from '../../domain/server.ts';
@@ -39,7 +39,15 @@ const errorCode = z.custom<ErrorCode>((value) => typeof value === 'string' && /^
 
 /** A KEK as its partition is named. */
 const kekName = z.codec(z.string(), z.custom<KekId>(), {
-  decode: (text) => parseKekKey(text),
+  decode: (text, context) => {
+    try {
+      return parseKekKey(text);
+    } catch (error) {
+      if (!isCmkError(error)) throw error;
+      context.issues.push({ code: 'custom', input: null, message: 'not the name of a KEK' });
+      return z.NEVER;
+    }
+  },
   encode: kekKey,
 });
 

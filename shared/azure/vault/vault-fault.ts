@@ -1,6 +1,7 @@
 // What the SDK throws, as the values that the domain classifies. Nothing of a body gets into them but its codes:
 // a body may hold a plaintext DEK.
 import * as z from 'zod';
+import { toInstantInRange } from '../../domain/instant.ts';
 import type { VaultFault } from '../../domain/vault-answer.ts';
 import { TokenUnavailable } from './token-source.ts';
 
@@ -40,7 +41,7 @@ export function toSeenResponse(response: RawResponse): SeenResponse {
 
 function parseDate(text: string | undefined): Date | null {
   const date = new Date(text ?? Number.NaN);
-  return Number.isNaN(date.getTime()) ? null : date;
+  return Number.isNaN(date.getTime()) ? null : toInstantInRange(date);
 }
 
 /** RFC 9110 section 10.2.3, and the two headers in milliseconds that Azure has. A date counts from the vault's own. */
@@ -118,7 +119,7 @@ export function toVaultFault(error: unknown, seen: SeenResponse | null): VaultFa
   if (error instanceof DeadlinePassed) return { kind: 'network', cause: 'timeout' };
   if (error instanceof TokenUnavailable) return { kind: 'identity' };
   if (error instanceof UnexpectedAnswer) return { kind: 'answer', what: error.message };
-  const thrown = Thrown.parse(typeof error === 'object' && error !== null ? error : {});
+  const thrown = Thrown.safeParse(error).data ?? Thrown.parse({});
   if (isIdentityError(thrown.name)) return { kind: 'identity' };
   if (seen !== null && seen.status >= 300) {
     return httpFault(seen.status, parseCodes(seen.body), seen.retryAfterSeconds);
