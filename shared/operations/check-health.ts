@@ -83,6 +83,9 @@ const degraded = (name: string, detail: string, remedy: string): HealthCheck => 
   remedy,
 });
 
+/** `1 key`, `2 keys`. */
+const several = (many: number, what: string): string => `${many} ${what}${many === 1 ? '' : 's'}`;
+
 async function checkKeys(deps: HealthDeps): Promise<readonly HealthCheck[]> {
   const { keks, clock, rules } = deps;
   const now = clock.now();
@@ -100,33 +103,33 @@ async function checkKeys(deps: HealthDeps): Promise<readonly HealthCheck[]> {
   }
   const breaker = (await keks.readBreaker())?.value ?? CLOSED_BREAKER;
   return [
-    ok('tables', `${count.keks} keys`),
+    ok('tables', several(count.keks, 'key')),
     count.notAsked === 0
-      ? ok('vaults', `${count.inUse} key versions in use answer`)
+      ? ok('vaults', `${several(count.inUse, 'key version')} in use: each answers`)
       : degraded(
           'vaults',
-          `${count.notAsked} of ${count.inUse} key versions in use could not be asked`,
+          `${count.notAsked} of ${several(count.inUse, 'key version')} in use could not be asked`,
           'List the keys: each version says why. No access is taken away for it.',
         ),
     count.lost === 0
       ? ok('keys', 'no key version in use is lost')
       : degraded(
           'keys',
-          `${count.lost} key versions in use are lost`,
+          `lost: ${count.lost} of ${several(count.inUse, 'key version')} in use`,
           'List the keys: each version says why.',
         ),
     count.stuck === 0
       ? ok('rotations', 'none is blocked or halted')
       : degraded(
           'rotations',
-          `${count.stuck} are blocked or halted`,
+          `${several(count.stuck, 'rotation')} blocked or halted`,
           'List the keys: the rotation says why.',
         ),
     count.late === 0
       ? ok('sweep', `every key was counted within ${LATE_SWEEPS * rules.sweepSeconds} s`)
       : degraded(
           'sweep',
-          `${count.late} keys were not counted for ${LATE_SWEEPS * rules.sweepSeconds} s`,
+          `${several(count.late, 'key')} not counted for ${LATE_SWEEPS * rules.sweepSeconds} s`,
           'Check that the timer sweepFleet and the queue reconcile-keks run.',
         ),
     isHolding(breaker, now, rules.breakerHoldMinutes)

@@ -58,6 +58,16 @@ describe('health', () => {
     expect(checks['queues']?.detail).toBe('rewrap-deks 2');
   });
 
+  test('counts one as one, and none and more as many', async () => {
+    const details = async () => {
+      const checks = await check();
+      return [checks['tables']?.detail, checks['vaults']?.detail];
+    };
+    expect(await details()).toEqual(['1 key', '1 key version in use: each answers']);
+    await world.changeVersion((await world.kek()).target ?? '', { inUse: false });
+    expect(await details()).toEqual(['1 key', '0 key versions in use: each answers']);
+  });
+
   test.each<[string, string, () => Promise<unknown>]>([
     [
       'vaults',
