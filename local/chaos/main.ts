@@ -13,6 +13,7 @@ const USAGE =
 const ROUNDS_A_SITE = 20;
 const KEPT_LOG_LINES = 2000;
 const SHOWN_VIOLATIONS = 8;
+const MOST_STARTS = 5;
 
 interface Options {
   readonly seed: number;
@@ -96,7 +97,19 @@ class Run {
     return this.#context;
   }
 
+  /** A machine that is busy may be too slow to start a site in time; that is no finding. */
   async #open(): Promise<RoundContext> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#start();
+      } catch (error) {
+        if (tries === MOST_STARTS) throw error;
+        this.say(`the site did not start, once more: ${error instanceof Error ? error.message : error}`);
+      }
+    }
+  }
+
+  async #start(): Promise<RoundContext> {
     const { servers, verbose, limitSeconds } = this.#options;
     const site = await startSite({
       servers,

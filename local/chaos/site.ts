@@ -57,6 +57,7 @@ export interface SiteOptions {
 const PASSWORD_SETTING = 'PGCMK_SECRET_FLEET';
 const REGISTRATIONS_AT_A_TIME = 8;
 const MOST_TRIES = 10;
+const ANSWER_MS = 15_000;
 /** The app's own periods, short enough that a round ends in seconds. Each is an ordinary setting. */
 const TIMES = { probeSeconds: 1, sweepSeconds: 2, confirmSuspectSeconds: 2 };
 const SETTINGS = {
@@ -190,7 +191,7 @@ export async function registerServer(
       method: 'PUT',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       body: JSON.stringify({ keyId: keyUrl(id), ...(access && { access }) }),
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(ANSWER_MS),
     });
     if (!answer.ok) return false;
     const print = await unwrapInside(vault, KEY_NAME, readWrapping(await answer.json()));
