@@ -40,6 +40,7 @@ import { makeMoveServer } from '../shared/operations/move-server.ts';
 import { makeObserveKek } from '../shared/operations/observe-kek.ts';
 import { makePlanRewrap } from '../shared/operations/plan-rewrap.ts';
 import { makeProbeKeks } from '../shared/operations/probe-keks.ts';
+import { makeReadProbePeriod } from '../shared/operations/probe-period.ts';
 import { makeReadAudit } from '../shared/operations/read-audit.ts';
 import { makeReadImpact } from '../shared/operations/read-impact.ts';
 import { makeListKeks, makeReadKek } from '../shared/operations/read-keks.ts';
@@ -187,8 +188,9 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
   const costOfUnwrap = (bytes: number) => costOf(limitClassOf('RSA-HSM', bytes), limits);
   const probe = makeProbeKeks({ keks, vault, queue, clock, log, costOf: costOfUnwrap });
   const probeSeconds = longestGapSeconds(config.schedules.probe);
-  const detectionSeconds = (host: string) =>
-    Math.ceil(Math.max(probeSeconds, probe.stretchedSeconds().get(host) ?? 0));
+  const readProbePeriod = makeReadProbePeriod({ keks, costOf: costOfUnwrap });
+  const detectionSeconds = async (host: string) =>
+    Math.ceil(Math.max(probeSeconds, await readProbePeriod(host)));
   const signer =
     config.api === null
       ? null
@@ -330,7 +332,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       keks,
       queues: queue,
       checkIssuer: issuerKeys === null ? null : issuerKeys.check,
-      stretchedSeconds: probe.stretchedSeconds,
+      costOf: costOfUnwrap,
       clock,
       exports,
       rules: {

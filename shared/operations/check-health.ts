@@ -5,6 +5,7 @@ import type { ExportCatalog } from '../ports/export-catalog.ts';
 import type { BreakerStore, KekStore } from '../ports/kek-store.ts';
 import type { QueueGauge } from '../ports/queue-gauge.ts';
 import type { Clock } from '../ports/runtime.ts';
+import { type CostOf, periodOf, watchedOf } from './probe-period.ts';
 
 export interface HealthCheck {
   readonly name: string;
@@ -25,8 +26,7 @@ export interface HealthDeps {
    * is configured.
    */
   readonly checkIssuer: (() => Promise<{ readonly fetchedAt: Date; readonly usedUntil: Date } | null>) | null;
-  /** The time between two probes of a version that the vaults' limits allow, in seconds, per vault. */
-  readonly stretchedSeconds: () => ReadonlyMap<string, number>;
+  readonly costOf: CostOf;
   readonly clock: Clock;
   readonly rules: {
     readonly probeSeconds: number;
@@ -90,8 +90,12 @@ async function checkKeys(deps: HealthDeps): Promise<readonly HealthCheck[]> {
   const { keks, clock, rules } = deps;
   const now = clock.now();
   const count = { keks: 0, inUse: 0, notAsked: 0, lost: 0, stuck: 0, late: 0 };
-  for await (const { kek, versions } of keks.list({ vault: null })) {
+  const periods = new Map<string, number>();
+  for await (const stored of keks.list({ vault: null })) {
+    const { kek, versions } = stored;
     const { census, rotation } = kek.value;
+    const { vault } = kek.value.kek;
+    periods.set(vault, (periods.get(vault) ?? 0) + periodOf(watchedOf(stored), deps.costOf));
     const inUse = versions.filter(({ value }) => value.inUse);
     count.keks += 1;
     count.inUse += inUse.length;
@@ -139,12 +143,12 @@ async function checkKeys(deps: HealthDeps): Promise<readonly HealthCheck[]> {
           "Check the app's identity and network first: so many losses at once are rarely the customers'.",
         )
       : ok('breaker', 'closed'),
-    checkProbe(deps),
+    checkProbe([...periods.values()], rules.probeSeconds),
   ];
 }
 
-function checkProbe({ stretchedSeconds, rules: { probeSeconds } }: HealthDeps): HealthCheck {
-  const longest = Math.max(probeSeconds, ...stretchedSeconds().values());
+function checkProbe(periods: readonly number[], probeSeconds: number): HealthCheck {
+  const longest = Math.max(probeSeconds, ...periods);
   return longest <= probeSeconds
     ? ok('probe', `every ${probeSeconds} s`)
     : degraded(

@@ -62,7 +62,7 @@ export interface ReadImpactDeps {
   readonly access: Pick<ServerAccess, 'inspect'>;
   readonly clock: Clock;
   /** The longest that the app takes to see that a key of this vault is lost: the period of the probe. */
-  readonly detectionSeconds: (vault: string) => number;
+  readonly detectionSeconds: (vault: string) => Promise<number>;
 }
 
 const PAGE_ROWS = 1000;
@@ -80,7 +80,7 @@ export function makeReadImpact(deps: ReadImpactDeps): ReadImpact {
     if (version !== null) requireVersion(stored, version);
     const snapshot = toSnapshot(stored);
     const now = clock.now();
-    const detectionSeconds = deps.detectionSeconds(kek.vault);
+    const detectionSeconds = await deps.detectionSeconds(kek.vault);
     const count = makeCount();
     const shown: Shown[] = [];
     let last: string | null = null;

@@ -255,7 +255,7 @@ export function makeWorld(options: WorldOptions = {}) {
       planRewrap: makePlanRewrap({ keks, servers, vault, clock, unwrapsPerSecond: () => 10 }),
       startRewrap: makeStartRewrap({ keks, queue, observe, clock, rules }),
       countDependents,
-      readImpact: makeReadImpact({ keks, servers, access, clock, detectionSeconds: () => 10 }),
+      readImpact: makeReadImpact({ keks, servers, access, clock, detectionSeconds: async () => 10 }),
       retireVersion: makeRetireVersion({
         keks,
         servers,

@@ -7,6 +7,7 @@ import { DEFAULTS, type Fleet, quietFor } from '../../scripts/costs/quantities.t
 import { costsOf, FLEETS, probeSeconds, rotationSeconds, withTables } from '../../scripts/costs/tables.ts';
 import { costOf, limitClassOf, PUBLISHED_LIMITS } from '../../shared/azure/vault/vault-limits.ts';
 import { RANGE_SERVERS } from '../../shared/domain/message.ts';
+import { makeReadProbePeriod } from '../../shared/operations/probe-period.ts';
 import { settingsTable } from '../../shared/settings.ts';
 import { KEK, makeWorld, RULES } from '../fakes/world.ts';
 
@@ -78,18 +79,16 @@ describe('the probe', () => {
     [60, 384],
     [60, 512],
   ])('of %i versions with %i bytes stretches as the app stretches it', async (versions, bytes) => {
-    const world = makeWorld({
-      probeCost: costOf(limitClassOf('RSA-HSM', bytes), { share: 0.5, maxInstances: 2 }),
-    });
+    const cost = costOf(limitClassOf('RSA-HSM', bytes), { share: 0.5, maxInstances: 2 });
+    const world = makeWorld();
     for (let index = 0; index < versions; index += 1) {
       const kek = { ...KEK, name: `key-${index}` };
       world.vault.createVersion(kek);
       await world.register(1, { prefix: `s${index}-`, kek });
     }
     await world.settle();
-    await world.app.probes.probeAll();
-    const stretched = world.app.probes.stretchedSeconds().get(KEK.vault) ?? 0;
-    expect(probeSeconds(versions, bytes, 0)).toBeCloseTo(stretched, 9);
+    const readPeriod = makeReadProbePeriod({ keks: world.stores.keks, costOf: () => cost });
+    expect(probeSeconds(versions, bytes, 0)).toBeCloseTo(await readPeriod(KEK.vault), 9);
   });
 });
 

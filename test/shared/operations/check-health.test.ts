@@ -22,7 +22,7 @@ const makeCheck = (change: Partial<HealthDeps> = {}) =>
     keks: world.stores.keks,
     queues: { depths: async () => depths },
     checkIssuer: async () => null,
-    stretchedSeconds: () => new Map([['a', 3]]),
+    costOf: () => 0.03,
     clock: world.clock,
     exports: world.exports,
     rules: {
@@ -135,7 +135,7 @@ describe('health', () => {
   });
 
   test('probe shows the real period where the vaults’ limits stretch it', async () => {
-    const { probe } = await check({ stretchedSeconds: () => new Map([['a', 31.2]]) });
+    const { probe } = await check({ costOf: () => 0.312 });
     expect(probe).toMatchObject({ status: 'degraded', detail: expect.stringContaining('every 32 s') });
   });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { KekId } from '../../../shared/domain/key-id.ts';
+import { makeReadProbePeriod } from '../../../shared/operations/probe-period.ts';
 import { httpFault } from '../../fakes/key-vault.ts';
 import { storeUnavailable } from '../../fakes/memory-tables.ts';
 import { KEK, makeWorld, VAULT, type World, type WorldOptions } from '../../fakes/world.ts';
@@ -157,10 +158,9 @@ describe('the budget', () => {
       await world.app.probes.probeAll();
       world.clock.advance(10);
     }
-    expect([...world.app.probes.stretchedSeconds()]).toEqual([
-      [VAULT, 50],
-      ['beta.vault.azure.net', 25],
-    ]);
+    const readPeriod = makeReadProbePeriod({ keks: world.stores.keks, costOf: () => 0.25 });
+    expect(await readPeriod(VAULT)).toBe(50);
+    expect(await readPeriod('beta.vault.azure.net')).toBe(25);
     const asked = world.vault.calls.slice(-(unwraps(world) - before)).map(({ kek }) => kek.vault);
     expect(asked.filter((vault) => vault === VAULT)).toHaveLength(4);
     expect(asked.filter((vault) => vault !== VAULT)).toHaveLength(2);
@@ -168,21 +168,66 @@ describe('the budget', () => {
 });
 
 describe('shards', () => {
-  test('above 500 KEKs the probes go through the queue, a hundred at a time', async () => {
-    const { world } = await begin();
+  /** A KEK with a server, and 500 others of its vault, whose only version is the same one, in use. */
+  async function beginMany(options: WorldOptions = {}) {
+    const { world } = await begin(options);
     const stored = await world.stores.keks.read(KEK);
     if (stored === undefined) throw new Error('not held');
+    const versions = stored.versions.map(({ value }) => ({ value, etag: null }));
     for (let index = 0; index < 500; index += 1) {
       const kek: KekId = { vault: VAULT, name: `k${String(index).padStart(3, '0')}` };
       const write = { value: { ...stored.kek.value, kek }, etag: null };
-      await world.stores.keks.commit(kek, { kek: write, versions: [], outbox: null });
+      await world.stores.keks.commit(kek, { kek: write, versions, outbox: null });
     }
+    return world;
+  }
+  const shards = (world: World) => world.queue.waiting('probe-keks');
+
+  test('above 500 KEKs the probes go through the queue, a hundred at a time', async () => {
+    const world = await beginMany();
     const before = unwraps(world);
     await world.app.probes.probeAll();
     expect(unwraps(world)).toBe(before);
-    expect(world.queue.waiting('probe-keks')).toHaveLength(6);
-    await world.queue.drain();
+    expect(shards(world)).toHaveLength(6);
+    for (let message = world.queue.take(); message !== undefined; message = world.queue.take())
+      if (message.queue === 'probe-keks') await world.app.probes.probeShard(message.message);
+    expect(unwraps(world)).toBe(before + 501);
+  });
+
+  test('take a tenth of the vault together, in whichever process they run', async () => {
+    // 501 × 0.004 × 10 s ÷ 0.1: every version once in 200.4 s.
+    const world = await beginMany({ probeCost: 0.004 });
+    const asked: number[] = [];
+    for (let tick = 0; tick < 42; tick += 1) {
+      await world.app.probes.probeAll();
+      const keks = shards(world).flatMap((one) => (one.queue === 'probe-keks' ? one.message.keks : []));
+      asked.push(keks.length);
+      world.queue.clear();
+      world.clock.advance(10);
+    }
+    expect(asked.flatMap((count, tick) => (count === 0 ? [] : [[tick, count]]))).toEqual([
+      [0, 501],
+      [21, 501],
+    ]);
+  });
+
+  test('that piled up ask once', async () => {
+    const { world } = await begin();
+    const before = unwraps(world);
+    await world.app.probes.probeShard({ keks: [KEK] });
+    await world.app.probes.probeShard({ keks: [KEK] });
     expect(unwraps(world)).toBe(before + 1);
+    world.clock.advance(1);
+    await world.app.probes.probeShard({ keks: [KEK] });
+    expect(unwraps(world)).toBe(before + 2);
+  });
+
+  test('that could not be enqueued are due again at the next tick', async () => {
+    const world = await beginMany({ probeCost: 0.004 });
+    world.queue.failNext('probe-keks', storeUnavailable('queue'));
+    await expect(world.app.probes.probeAll()).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    await world.app.probes.probeAll();
+    expect(shards(world)).toHaveLength(6);
   });
 
   test('a KEK that is gone since is passed over', async () => {
