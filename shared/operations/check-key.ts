@@ -161,7 +161,9 @@ async function checkRights(
   facts: readonly RegistrationCheck[],
 ): Promise<RegistrationCheck> {
   const code = 'KeyRightsMissing';
-  if (publicKey === null || !attributes.enabled || !operations.includes('unwrapKey'))
+  if (!attributes.enabled)
+    return skipped(code, 'A disabled version unwraps for nobody: this can be told once it is enabled.');
+  if (publicKey === null || !operations.includes('unwrapKey'))
     return skipped(code, 'The key is not one that unwraps.');
   const good = passed(code, 'The vault unwraps for the app.');
   if (proofs.isGood(kek, version)) return good;

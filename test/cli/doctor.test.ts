@@ -306,6 +306,14 @@ describe('doctor', () => {
     );
   });
 
+  test('what can not be told yet is no reason to look elsewhere', async () => {
+    const message = 'A disabled version unwraps for nobody: this can be told once it is enabled.';
+    const checks = [{ code: 'KeyRightsMissing', outcome: 'skipped', message, remedy: null }];
+    const { wrong } = await examine({ 'PUT /api/servers/orders-1': { body: { valid: false, checks } } });
+    const found = `KeyRightsMissing: ${message}`;
+    expect(wrong).toContainEqual({ check: `vault ${VAULT}`, severity: 'info', found, remedy: null });
+  });
+
   test('what it may not look at is said, with the command that does', async () => {
     const { wrong, code } = await examine({ 'PUT /api/servers/orders-1': problem(403, 'RoleMissing') });
     expect(code).toBe(0);

@@ -100,6 +100,15 @@ describe('checkKey', () => {
     ]);
   });
 
+  test('of what does not unwrap at all it is said why the rights can not be told', async () => {
+    const messageOf = async (change: Parameters<typeof begin>[0]) => {
+      const checks = await begin(change).checkKey(KEK, null);
+      return checks.find(({ code }) => code === 'KeyRightsMissing')?.message;
+    };
+    expect(await messageOf({ enabled: false })).toContain('once it is enabled');
+    expect(await messageOf({ operations: ['sign'] })).toBe('The key is not one that unwraps.');
+  });
+
   test('a version that was retired', async () => {
     const { world, version, check } = begin();
     await world.register(1);
