@@ -25,9 +25,19 @@ const recovery = (change: Partial<KeyFacts['recovery']>): Partial<KeyFacts> => (
   recovery: { ...SOUND.recovery, ...change },
 });
 
+/** Every check says something, and what to do where it says that something is to be done. */
+function check(change: Partial<KeyFacts>) {
+  const checks = checkKeyFacts({ ...SOUND, ...change }, NOW);
+  for (const { message, remedy } of checks) {
+    expect(message).toMatch(/^\S.*\S$/);
+    if (remedy !== null) expect(remedy).toMatch(/^\S.*\S$/);
+  }
+  return checks;
+}
+
 /** The checks that didn't pass, in order. */
 const findings = (change: Partial<KeyFacts>) =>
-  checkKeyFacts({ ...SOUND, ...change }, NOW)
+  check(change)
     .filter(({ outcome }) => outcome !== 'passed')
     .map(({ code, outcome }) => `${code} ${outcome}`);
 
