@@ -229,7 +229,12 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       const { connectionString, byIdentity } = config.telemetry;
       const { startAzureMonitor } = await import('../shared/azure/azure-monitor.ts');
       const sender = byIdentity ? credential : null;
-      return startAzureMonitor({ connectionString, credential: sender, version: VERSION });
+      return startAzureMonitor({
+        connectionString,
+        credential: sender,
+        version: VERSION,
+        onTrouble: (problem) => log.write('warn', 'telemetry is not sent', { problem }),
+      });
     },
     telemetry,
     /** Creates the tables, queues and containers that are missing. */

@@ -2,7 +2,7 @@
 // app's code (docs/decisions/0019-telemetry.md).
 import type { TokenCredential } from '@azure/identity';
 import { AzureMonitorMetricExporter, AzureMonitorTraceExporter } from '@azure/monitor-opentelemetry-exporter';
-import { metrics } from '@opentelemetry/api';
+import { DiagLogLevel, diag, metrics } from '@opentelemetry/api';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { BatchSpanProcessor, NodeTracerProvider } from '@opentelemetry/sdk-trace-node';
@@ -13,6 +13,10 @@ export interface AzureMonitorOptions {
   /** null: Application Insights takes telemetry from whoever knows the connection string. */
   readonly credential: TokenCredential | null;
   readonly version: string;
+  /** Told what goes wrong with the sending itself. */
+  readonly onTrouble: (problem: string) => void;
+  /** Certificate authorities to trust instead of the usual ones, for a stand-in. */
+  readonly caPem?: string;
 }
 
 /** The alerts count the minutes in which a gauge said something. */
@@ -20,17 +24,24 @@ const EVERY_MS = 60_000;
 /** Key versions in use that are told one by one; the SDK adds up what is beyond. */
 const MOST_SERIES = 20_000;
 
-/** Resolves to what sends the rest and ends it. @throws Error a connection string that isn't one */
+/** Returns what sends the rest and ends it. @throws Error a connection string that isn't one */
 export function startAzureMonitor({
   connectionString,
   credential,
   version,
+  onTrouble,
+  caPem,
 }: AzureMonitorOptions): () => Promise<void> {
+  const tell = (...parts: readonly unknown[]) => onTrouble(describeTrouble(parts));
+  const nothing = () => undefined;
+  const logger = { error: tell, warn: tell, info: nothing, debug: nothing, verbose: nothing };
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   // What can't be sent is lost: nothing of it is left on a disk.
   const options = {
     connectionString,
     disableOfflineStorage: true,
     ...(credential === null ? {} : { credential }),
+    ...(caPem === undefined ? {} : { tlsOptions: { ca: caPem } }),
   };
   const resource = resourceFromAttributes({ 'service.name': 'pg-cmk', 'service.version': version });
   const meterProvider = new MeterProvider({
@@ -50,6 +61,17 @@ export function startAzureMonitor({
   metrics.setGlobalMeterProvider(meterProvider);
   tracerProvider.register();
   return async () => {
-    await Promise.all([meterProvider.shutdown(), tracerProvider.shutdown()]);
+    // The app ends all the same: what can't be sent is lost.
+    const ends = await Promise.allSettled([meterProvider.shutdown(), tracerProvider.shutdown()]);
+    for (const end of ends) if (end.status === 'rejected') tell(end.reason);
   };
 }
+
+const LONGEST = 500;
+
+/** Texts and messages of errors; no object, which may be a request with its headers. */
+const describeTrouble = (parts: readonly unknown[]): string =>
+  parts
+    .flatMap((part) => (typeof part === 'string' ? part : part instanceof Error ? part.message : []))
+    .join(' ')
+    .slice(0, LONGEST);

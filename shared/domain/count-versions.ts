@@ -53,15 +53,22 @@ export function makeStateCounts(): StateCounts {
   };
 }
 
+export const NOBODY: Readonly<Record<ServerState, number>> = {
+  PendingKey: 0,
+  Ready: 0,
+  Suspect: 0,
+  Revoking: 0,
+  Inaccessible: 0,
+  Restoring: 0,
+};
+
 /** How many of a KEK's servers are in each state: as last counted, and as its versions are now. */
-export function sumStates({ kek, versions }: KekSnapshot): ReadonlyMap<ServerState, number> {
-  const sums = new Map<ServerState, number>(SERVER_STATES.map((state) => [state, 0]));
+export function sumStates({ kek, versions }: KekSnapshot): Readonly<Record<ServerState, number>> {
+  const sums = { ...NOBODY };
   for (const [version, counts] of Object.entries(kek.census?.states ?? {})) {
     const isServed = isProven(findVersion({ kek, versions }, version));
-    for (const state of SERVER_STATES) {
-      const shown = state === 'Ready' && !isServed ? 'Suspect' : state;
-      sums.set(shown, (sums.get(shown) ?? 0) + (counts[state] ?? 0));
-    }
+    for (const state of SERVER_STATES)
+      sums[state === 'Ready' && !isServed ? 'Suspect' : state] += counts[state] ?? 0;
   }
   return sums;
 }

@@ -1,8 +1,8 @@
 // What the gauges show: of the keys' rows, which the sweep reads anyway, and of what they keep of their servers.
-import { sumStates } from '../domain/count-versions.ts';
+import { NOBODY, sumStates } from '../domain/count-versions.ts';
 import type { KekSnapshot, Rotation } from '../domain/kek.ts';
 import { keyUrl } from '../domain/key-id.ts';
-import { SERVER_STATES, type ServerState } from '../domain/server.ts';
+import { SERVER_STATES } from '../domain/server.ts';
 import type { Reading } from '../ports/telemetry.ts';
 
 export interface FleetReadings {
@@ -12,15 +12,16 @@ export interface FleetReadings {
 
 export function makeFleetReadings(now: Date): FleetReadings {
   // All states, those of nobody too: what a gauge doesn't say is taken to be as it last was.
-  const servers = new Map<ServerState, number>(SERVER_STATES.map((state) => [state, 0]));
+  const servers = { ...NOBODY };
   const readings: Reading[] = [];
   const secondsSince = (time: Date) => (now.getTime() - time.getTime()) / 1000;
 
   return {
     add: (snapshot) => {
-      const { kek: state, versions } = snapshot;
-      for (const [name, count] of sumStates(snapshot)) servers.set(name, (servers.get(name) ?? 0) + count);
-      const kek = keyUrl(state.kek);
+      const { kek: one, versions } = snapshot;
+      const counted = sumStates(snapshot);
+      for (const state of SERVER_STATES) servers[state] += counted[state];
+      const kek = keyUrl(one.kek);
       for (const { version, status, reason, attributes } of versions.filter(({ inUse }) => inUse)) {
         const attributesOf = { kek, version, status, reason: reason ?? 'none' };
         readings.push({ gauge: 'pgcmk.kek.status', value: 1, attributes: attributesOf });
@@ -32,17 +33,17 @@ export function makeFleetReadings(now: Date): FleetReadings {
             attributes: { kek, version },
           });
       }
-      const began = beganAt(state.rotation);
+      const began = beganAt(one.rotation);
       if (began !== null)
         readings.push({
           gauge: 'pgcmk.rotation.age',
           value: secondsSince(began),
-          attributes: { kek, state: state.rotation.state },
+          attributes: { kek, state: one.rotation.state },
         });
     },
     all: () => [
-      ...[...servers].map(
-        ([state, value]): Reading => ({ gauge: 'pgcmk.servers', value, attributes: { state } }),
+      ...SERVER_STATES.map(
+        (state): Reading => ({ gauge: 'pgcmk.servers', value: servers[state], attributes: { state } }),
       ),
       ...readings,
     ],

@@ -59,6 +59,17 @@ export function describeKeyVaultContract(name: string, open: () => Promise<Vault
         expect(description.newest).toBe(second);
       });
 
+      test('says when a version was last changed, in whole seconds', async () => {
+        const { vault, kek, createVersion, updateVersion, now } = await open();
+        const version = await createVersion();
+        const since = wholeSeconds(now(), 0);
+        await updateVersion(version, { enabled: false });
+        const [described] = unwrapAnswer(await vault.describe(kek)).versions;
+        expect(described?.updatedOn?.getTime()).toBeGreaterThanOrEqual(since.getTime());
+        expect(described?.updatedOn?.getTime()).toBeLessThanOrEqual(now().getTime());
+        expect(described?.updatedOn?.getMilliseconds()).toBe(0);
+      });
+
       test('tells the newest among versions made in one second, and across pages', async () => {
         const { vault, kek, createVersion } = await open();
         const versions: string[] = [];

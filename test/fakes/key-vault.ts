@@ -93,6 +93,8 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
   /** Wrappings made on this machine so far. */
   wraps = 0;
   hook: VaultHook | null = null;
+  /** Whether it doesn't say when a version was last changed. */
+  hidesUpdates = false;
   /** The vault's clock minus ours. */
   skewMs = 0;
   readonly #clock: Pick<Clock, 'now'>;
@@ -196,7 +198,7 @@ export class FakeKeyVault implements KeyVault, LocalWrap {
           versions: [first, ...rest].map(({ version, attributes, updatedOn }) => ({
             version,
             attributes,
-            updatedOn,
+            updatedOn: this.hidesUpdates ? null : updatedOn,
           })),
           newest: newest.version,
         },

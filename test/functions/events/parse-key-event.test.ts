@@ -26,6 +26,21 @@ const vaultEvent = (data: unknown) => keyEvent(data, 'Microsoft.KeyVault.VaultAc
 
 describe('parseKeyEvent', () => {
   test.each([
+    [{ eventTime: '2026-07-25T01:08:33.1036736Z' }, '2026-07-25T01:08:33.103Z'],
+    [{ time: ' 2026-07-25T03:08:33+02:00' }, '2026-07-25T01:08:33.000Z'],
+    [{ eventTime: 'soon', time: 7 }, undefined],
+    [{}, undefined],
+  ])('says when it happened, as far as the event does: %j', (said, expected) => {
+    for (const [event, ownType] of [
+      [keyEvent({ Id: 'https://v1.vault.azure.net/keys/k1' }), 'Microsoft.KeyVault.KeyExpired'],
+      [vaultEvent({ Id: 'https://v1.vault.azure.net' }), 'Microsoft.KeyVault.VaultAccessPolicyChanged'],
+    ] as const) {
+      const hint = parseKeyEvent({ ...event, ...said }, ownType, rules);
+      expect(hint === 'ignored' ? hint : hint.at?.toISOString()).toBe(expected);
+    }
+  });
+
+  test.each([
     ['new-version-created', K1],
     ['near-expiry-as-in-the-docs', K1],
     ['expired-in-camel-case', K1],

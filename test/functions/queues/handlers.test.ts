@@ -90,6 +90,22 @@ describe('reconcileKek', () => {
     expect(seen).toEqual([expected]);
   });
 
+  test.each<[unknown, string | undefined]>([
+    [time, time],
+    ['2026-07-25T03:08:33+02:00', time],
+    [undefined, undefined],
+    ['soon', undefined],
+    [{ at: time }, undefined],
+  ])('passes on when what led to it happened, and refuses nothing for it: %j', async (hintedAt, expected) => {
+    const ports = makeBoundaryPorts();
+    await makeReconcileKekHandler(ports)({ ...reconcile, hintedAt }, context);
+    expect(JSON.parse(JSON.stringify(ports.calls))).toMatchObject({
+      worked: [{ ...reconcile, ...(expected === undefined ? {} : { hintedAt: expected }) }],
+      rejected: [],
+    });
+    expect(JSON.stringify(ports.calls).includes('hintedAt')).toBe(expected !== undefined);
+  });
+
   test.each<Cause>([
     { kind: 'event', id: 'e', type: 't' },
     { kind: 'auditLog', id: 'c', operation: 'KeyDelete', by: null },

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { makeVersionCounts } from '../../../shared/domain/count-versions.ts';
+import { makeStateCounts, makeVersionCounts } from '../../../shared/domain/count-versions.ts';
 import { serverOf, T0, V1, V2, wrappedUnder } from './states.ts';
 
 test('counts what depends on each version: wrappings, and those that took its place and aren’t proven', () => {
@@ -14,4 +14,17 @@ test('counts what depends on each version: wrappings, and those that took its pl
     [V1]: { servers: 3, tombstones: 1, copies: 1, unproven: 1, unprovenSuccessors: 1 },
     [V2]: { servers: 2, tombstones: 0, copies: 0, unproven: 1, unprovenSuccessors: 0 },
   });
+});
+
+test('counts servers by version and state, as if each version were proven; none that is deleted or arriving', () => {
+  const counts = makeStateCounts();
+  expect(counts.states()).toEqual({});
+  const ready = { applied: 'granted', inspectedAt: T0 } as const;
+  counts.add(serverOf(ready));
+  counts.add(serverOf(ready));
+  counts.add(serverOf({ ...ready, desiredReason: 'AccessDenied' }));
+  counts.add(serverOf({ ...ready, wrapped: wrappedUnder(V2), desired: 'revoked' }));
+  counts.add(serverOf({ ...ready, tombstone: true }));
+  counts.add(serverOf({ ...ready, incoming: true }));
+  expect(counts.states()).toEqual({ [V1]: { Ready: 2, Suspect: 1 }, [V2]: { Revoking: 1 } });
 });

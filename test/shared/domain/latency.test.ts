@@ -51,6 +51,8 @@ describe('detectionLatencyMs', () => {
     const denied = snapshotOf(version({ status: 'unusable', reason: 'AccessDenied' }));
     expect(detectionLatencyMs(good, denied, {}, { ...times, hintedAt: at(105) })).toBe(5_000);
     expect(detectionLatencyMs(good, denied, updated(3), { ...times, hintedAt: at(105) })).toBe(5_000);
+    const ofNone = { updatedOn: new Map() };
+    expect(detectionLatencyMs(good, denied, ofNone, { ...times, hintedAt: at(105) })).toBe(5_000);
     expect(detectionLatencyMs(good, denied, {}, times)).toBeNull();
   });
 

@@ -37,6 +37,16 @@ describe('observeKek', () => {
     expect(world.vault.count('unwrap')).toBe(before);
   });
 
+  test('says when the vault last changed each version, where the vault says so', async () => {
+    const world = makeWorld();
+    const version = await world.begin(1);
+    world.clock.advance(60);
+    world.vault.update(KEK, version, { enabled: false });
+    expect((await observe(world)).updatedOn).toEqual(new Map([[version, world.clock.now()]]));
+    world.vault.hidesUpdates = true;
+    expect((await observe(world)).updatedOn).toEqual(new Map());
+  });
+
   test('asks once whether a key that is not found was deleted', async () => {
     const world = makeWorld();
     await world.begin(1);

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { CmkError } from '../../../shared/domain/errors.ts';
 import { KEK, makeWorld, RULES, type World } from '../../fakes/world.ts';
 
 let world: World;
@@ -71,6 +72,26 @@ describe('sweepFleet', () => {
     expect(await sweeps()).toBe(false);
     await world.changeKek({ census: null });
     expect(await sweeps()).toBe(true);
+  });
+
+  test('shows how the fleet is, for as long as until the next sweep is overdue', async () => {
+    await world.app.sweepFleet();
+    const { readings = [], seconds } = world.telemetry.shown ?? {};
+    expect(seconds).toBe(RULES.everySeconds * 1.5);
+    expect(readings).toContainEqual({
+      gauge: 'pgcmk.servers',
+      value: 1,
+      attributes: { state: 'Ready' },
+    });
+    expect(readings.filter(({ gauge }) => gauge === 'pgcmk.kek.status')).toHaveLength(1);
+  });
+
+  test('shows it though the queue takes nothing', async () => {
+    await world.changeKek({ census: null });
+    const error = new CmkError('StoreUnavailable', 'no', { remedy: 'wait', retryable: true });
+    world.queue.failNext('reconcile-keks', error);
+    await expect(world.app.sweepFleet()).rejects.toBe(error);
+    expect(world.telemetry.shown?.readings.length).toBeGreaterThan(6);
   });
 
   test('I-08: finds what was changed on a server behind its back, and puts it right', async () => {

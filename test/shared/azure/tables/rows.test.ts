@@ -30,6 +30,13 @@ const date = fc.date({ min: new Date(0), max: new Date('9999-12-31T23:59:59.999Z
 const orNull = <T>(inner: fc.Arbitrary<T>) => fc.option(inner, { nil: null });
 
 describe('rows', () => {
+  test('a census of 0.1.0 says nothing of states', () => {
+    const columns = kekFormat.toColumns(fullKek(KEK));
+    const { states: _, ...old } = JSON.parse(String(columns['census']));
+    const read = kekFormat.fromEntity(entityOf('kek', { ...columns, census: JSON.stringify(old) }));
+    expect(read.census).toEqual({ ...fullKek(KEK).census, states: {} });
+  });
+
   test('a server comes back, whatever texts, dates and counts are in it', () => {
     const some = fc.record({
       // zod leaves this one key out, here as at the HTTP API.

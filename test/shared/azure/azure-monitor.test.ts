@@ -1,0 +1,133 @@
+// What is sent, as a stand-in for the ingestion endpoint of Application Insights sees it.
+import { createServer, type Server } from 'node:https';
+import { text } from 'node:stream/consumers';
+import { createGunzip } from 'node:zlib';
+import { context, metrics, propagation, trace } from '@opentelemetry/api';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
+import { makeLocalCertificates } from '../../../local/certificates.ts';
+import { startAzureMonitor } from '../../../shared/azure/azure-monitor.ts';
+import { systemClock } from '../../../shared/azure/runtime.ts';
+import { makeTelemetry } from '../../../shared/azure/telemetry.ts';
+
+const envelope = z.looseObject({
+  data: z.looseObject({
+    baseType: z.string(),
+    baseData: z.looseObject({ properties: z.record(z.string(), z.unknown()).default({}) }),
+  }),
+  tags: z.record(z.string(), z.unknown()),
+});
+const received: z.infer<typeof envelope>[] = [];
+const troubles: string[] = [];
+const onTrouble = (problem: string) => void troubles.push(problem);
+const authorizations: (string | undefined)[] = [];
+let server: Server;
+let caPem: string;
+let answer = 200;
+let connectionString: string;
+
+beforeAll(async () => {
+  // The exporter's reports about itself would go to Microsoft.
+  process.env['APPLICATION_INSIGHTS_NO_STATSBEAT'] = 'true';
+  const certificates = await makeLocalCertificates();
+  caPem = certificates.caPem;
+  server = createServer({ cert: certificates.certPem, key: certificates.keyPem });
+  server.on('request', async (request, response) => {
+    authorizations.push(request.headers.authorization);
+    const isZipped = request.headers['content-encoding'] === 'gzip';
+    const body = await text(isZipped ? request.pipe(createGunzip()) : request);
+    const lines = body.startsWith('[') ? JSON.parse(body) : body.split('\n').map((line) => JSON.parse(line));
+    const envelopes = z.array(envelope).parse(lines);
+    received.push(...envelopes);
+    const count = envelopes.length;
+    response.writeHead(answer, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ itemsReceived: count, itemsAccepted: count, errors: [] }));
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  connectionString = `InstrumentationKey=00000000-0000-4000-8000-000000000000;IngestionEndpoint=https://127.0.0.1:${port}/`;
+});
+afterEach(() => {
+  for (const api of [metrics, trace, context, propagation]) api.disable();
+});
+afterAll(() => {
+  server.close();
+  server.closeAllConnections();
+});
+
+test('sends metrics, and traces with what led to what', async () => {
+  const stop = startAzureMonitor({ connectionString, credential: null, version: '1.2.3', onTrouble, caPem });
+  const telemetry = makeTelemetry(systemClock);
+  const traceId = 'a'.repeat(32);
+  const cause = { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` };
+  await telemetry.trace('reconcileKek', [cause], async () => {
+    telemetry.count('pgcmk.vault.calls', 3, { kind: 'probe', outcome: 'ok' });
+    telemetry.time('pgcmk.detection.latency', 1_500);
+    telemetry.time('pgcmk.detection.latency', 500);
+    telemetry.show([{ gauge: 'pgcmk.servers', value: 7, attributes: { state: 'Ready' } }], 90);
+  });
+  await stop();
+
+  const ofType = (type: string) => received.filter(({ data }) => data.baseType === type);
+  const told = ofType('MetricData').map(({ data }) => [data.baseData['metrics'], data.baseData.properties]);
+  expect(told).toEqual(
+    expect.arrayContaining([
+      [[expect.objectContaining({ name: 'pgcmk.vault.calls', value: 3 })], { kind: 'probe', outcome: 'ok' }],
+      [
+        [
+          expect.objectContaining({
+            ...{ name: 'pgcmk.detection.latency', value: 2_000, count: 2, min: 500, max: 1_500 },
+          }),
+        ],
+        {},
+      ],
+      [[expect.objectContaining({ name: 'pgcmk.servers', value: 7 })], { state: 'Ready' }],
+    ]),
+  );
+  expect(ofType('RemoteDependencyData')).toMatchObject([
+    {
+      data: { baseData: { name: 'reconcileKek', success: true } },
+      tags: {
+        'ai.operation.id': traceId,
+        'ai.operation.parentId': 'b'.repeat(16),
+        'ai.cloud.role': 'pg-cmk',
+      },
+    },
+  ]);
+  // Requests are the host's to tell of: alerts count them.
+  expect(ofType('RequestData')).toEqual([]);
+});
+
+test('signs in with the identity that it is given, for Azure Monitor and nobody else', async () => {
+  const scopes: unknown[] = [];
+  const credential = {
+    getToken: async (scope: string | string[]) => {
+      scopes.push(scope);
+      return { token: 'of-the-app', expiresOnTimestamp: Date.now() + 3_600_000 };
+    },
+  };
+  authorizations.length = 0;
+  const stop = startAzureMonitor({ connectionString, credential, version: '1', onTrouble, caPem });
+  makeTelemetry(systemClock).count('pgcmk.poison', 1, { queue: 'probe-keks' });
+  await stop();
+  expect(new Set(authorizations)).toEqual(new Set(['Bearer of-the-app']));
+  expect(new Set(scopes.flat())).toEqual(new Set(['https://monitor.azure.com/.default']));
+});
+
+test('that nothing is taken is told, and ends nothing', async () => {
+  answer = 403;
+  const credential = {
+    getToken: async () => ({ token: 'of-the-app', expiresOnTimestamp: Date.now() + 3_600_000 }),
+  };
+  const stop = startAzureMonitor({ connectionString, credential, version: '1', onTrouble, caPem });
+  makeTelemetry(systemClock).count('pgcmk.poison', 1, { queue: 'probe-keks' });
+  await stop();
+  expect(troubles.join()).toContain('metrics export failed');
+  expect(troubles.join()).not.toContain('of-the-app');
+});
+
+test('what is no connection string is refused', () => {
+  const options = { connectionString: 'none', credential: null, version: '1', onTrouble };
+  expect(() => startAzureMonitor(options)).toThrow();
+});
