@@ -1,7 +1,11 @@
 // The OpenTelemetry SDK with its exporters to Azure Monitor. Loaded only where it is configured: it is a third of the
 // app's code (docs/decisions/0019-telemetry.md).
 import type { TokenCredential } from '@azure/identity';
-import { AzureMonitorMetricExporter, AzureMonitorTraceExporter } from '@azure/monitor-opentelemetry-exporter';
+import {
+  type AzureMonitorExporterOptions,
+  AzureMonitorMetricExporter,
+  AzureMonitorTraceExporter,
+} from '@azure/monitor-opentelemetry-exporter';
 import { DiagLogLevel, diag, metrics } from '@opentelemetry/api';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
@@ -42,6 +46,7 @@ export function startAzureMonitor({
     disableOfflineStorage: true,
     ...(credential === null ? {} : { credential }),
     ...(caPem === undefined ? {} : { tlsOptions: { ca: caPem } }),
+    additionalPolicies: [{ policy: makeWatch(onTrouble), position: 'perCall' as const }],
   };
   const resource = resourceFromAttributes({ 'service.name': 'pg-cmk', 'service.version': version });
   const meterProvider = new MeterProvider({
@@ -66,6 +71,18 @@ export function startAzureMonitor({
     for (const end of ends) if (end.status === 'rejected') tell(end.reason);
   };
 }
+
+type Policy = NonNullable<AzureMonitorExporterOptions['additionalPolicies']>[number]['policy'];
+
+/** The exporter says nothing of an answer that might be a better one later, such as a role that is missing. */
+const makeWatch = (onTrouble: AzureMonitorOptions['onTrouble']): Policy => ({
+  name: 'pgcmkWatch',
+  async sendRequest(request, next) {
+    const response = await next(request);
+    if (response.status >= 400) onTrouble(`Application Insights answers ${response.status}`);
+    return response;
+  },
+});
 
 const LONGEST = 500;
 

@@ -123,7 +123,7 @@ test('that nothing is taken is told, and ends nothing', async () => {
   const stop = startAzureMonitor({ connectionString, credential, version: '1', onTrouble, caPem });
   makeTelemetry(systemClock).count('pgcmk.poison', 1, { queue: 'probe-keks' });
   await stop();
-  expect(troubles.join()).toContain('metrics export failed');
+  expect(troubles.join()).toContain('answers 403');
   expect(troubles.join()).not.toContain('of-the-app');
 });
 
