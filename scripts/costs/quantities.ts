@@ -3,6 +3,7 @@
 // nobody has measured in Azure: those are the assumptions.
 import type { LimitClass } from '../../shared/azure/vault/vault-limits.ts';
 import { RANGE_SERVERS } from '../../shared/domain/message.ts';
+import { SERVER_STATES } from '../../shared/domain/server.ts';
 import type { PriceName } from './prices.ts';
 
 export interface Fleet {
@@ -34,8 +35,8 @@ export const DEFAULTS = {
 export const ASSUMED = {
   /** Flex Consumption bills at least so much of each execution; whether ours take longer nobody knows yet. */
   executionSeconds: 1,
-  /** Requests and traces of one execution in Log Analytics. */
-  bytesPerExecution: 2_000,
+  /** Of one record in Log Analytics. */
+  bytesPerRecord: 1_000,
 } as const;
 
 const MONTH_HOURS = 730;
@@ -55,6 +56,14 @@ const DESCRIBE_CALLS = 1;
 const RANGE_REQUESTS = 2;
 /** Of a server that is inspected: read before, read after, written. */
 const INSPECT_REQUESTS = 3;
+
+/** The host's request and the app's span; log lines of a quiet fleet are few. */
+const RECORDS_AN_EXECUTION = 2;
+/** Of each key version in use: whether it is good, and when it expires. */
+const GAUGES_A_VERSION = 2;
+/** Probes, and what a sweep reads and unwraps. */
+const CALL_COUNTERS = 3;
+const METRICS_EVERY_SECONDS = 60;
 
 export interface Quiet {
   readonly vaultOperations: number;
@@ -101,6 +110,9 @@ export function monthly(fleet: Fleet): Readonly<Partial<Record<PriceName, number
   const onDemand = ticks(DEFAULTS.sweepTickSeconds) + ticks(DEFAULTS.outboxSeconds);
   const gigabyteSeconds = (executions: number) => executions * ASSUMED.executionSeconds * DEFAULTS.memoryGb;
   const { alerts } = DEFAULTS;
+  const gauges = SERVER_STATES.length + fleet.keys * fleet.versions * GAUGES_A_VERSION;
+  const records =
+    RECORDS_AN_EXECUTION * (onReady + onDemand) + (gauges + CALL_COUNTERS) * ticks(METRICS_EVERY_SECONDS);
   return {
     [fleet.keyClass.endsWith('2048') ? 'rsa2048Operations' : 'largerKeyOperations']: quiet.vaultOperations,
     readyMemory: DEFAULTS.readyInstances * DEFAULTS.memoryGb * MONTH_SECONDS,
@@ -114,7 +126,7 @@ export function monthly(fleet: Fleet): Readonly<Partial<Record<PriceName, number
     eventHubUnit: MONTH_HOURS,
     // The vault's audit log has a record for each operation.
     eventHubEvents: quiet.vaultOperations,
-    logData: ((onReady + onDemand) * ASSUMED.bytesPerExecution) / 1e9,
+    logData: (records * ASSUMED.bytesPerRecord) / 1e9,
     alertsEvery1Minute: alerts.every1Minute,
     alertsEvery5Minutes: alerts.every5Minutes,
     alertsEvery15Minutes: alerts.every15Minutes,
