@@ -92,6 +92,16 @@ describe('the probe', () => {
   });
 });
 
+test('the README says of quotas what the tables say', () => {
+  const quotas = read('README.md').replaceAll(/\s+/g, ' ');
+  const minutes = Math.ceil(rotationSeconds(100_000, 'RSA-3072') / 60);
+  const seconds = Math.ceil(rotationSeconds(1_000, 'RSA-3072'));
+  expect(quotas).toContain(
+    `can be probed every ${probeSeconds(50, 384)} s, 500 every ${probeSeconds(500, 384)} s`,
+  );
+  expect(quotas).toContain(`takes the vault ${seconds} s with RSA 3072, of 100,000 ${minutes} minutes`);
+});
+
 test('a rotation takes as long as the vault makes it', () => {
   // 250 ÷ 10 × 0.5 × 0.9 = 11.25 a second; 98 servers, one proof, and the target twice.
   expect(rotationSeconds(98, 'RSA-HSM-4096')).toBeCloseTo(101 / 11.25, 9);
