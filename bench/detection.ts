@@ -7,6 +7,7 @@ import { keyUrl } from '../shared/domain/key-id.ts';
 import { type DetectionFleet, type Group, type GroupSpec, startDetectionFleet } from './detection-fleet.ts';
 import { type Check, definePart } from './part.ts';
 import { type Percentiles, percentiles } from './percentiles.ts';
+import type { WatchedServer } from './watched-server.ts';
 
 type Way = 'event' | 'probe';
 
@@ -25,6 +26,8 @@ interface Trial {
   /** Until every real server had refused a new session. */
   readonly allRefused: number;
   readonly restored: number;
+  /** Real servers of which nothing was seen in two minutes, and what the app noted about them. Their time counts as that. */
+  readonly late: readonly string[];
 }
 
 export interface DetectionResult {
@@ -114,7 +117,24 @@ async function runTrial(fleet: DetectionFleet, group: Group, way: Way): Promise<
   // At any moment between two probes, where they are what is waited for.
   const pause = () => sleep(Math.random() * (way === 'probe' ? PROBE_SECONDS : 1) * 1000);
   await pause();
-  const disabled = Promise.all(group.watched.map((one) => inTime(one.seeRevoked(), one.name)));
+  const late: string[] = [];
+  const see = async <T>(what: string, one: WatchedServer, work: Promise<T>, then: () => T): Promise<T> => {
+    const timeout = sleep(LONGEST_SECONDS * 1000, null, { ref: false });
+    const seen = await Promise.race([work.then((value) => ({ value })), timeout]);
+    if (seen !== null) return seen.value;
+    const row = await fleet.stack.stores.servers.read(group.kek, one.name);
+    const { desired, applied, failure } = row?.value ?? {};
+    late.push(`${one.name} not ${what}: ${JSON.stringify({ desired, applied, failure })}`);
+    return then();
+  };
+  const disabled = Promise.all(
+    group.watched.map((one) =>
+      see('revoked', one, one.seeRevoked(), () => ({
+        lastSessionEndedAt: Date.now(),
+        refusedAt: Date.now(),
+      })),
+    ),
+  );
   const disabledAt = change(false);
   const revoked = await disabled;
   await until(async () => {
@@ -122,7 +142,9 @@ async function runTrial(fleet: DetectionFleet, group: Group, way: Way): Promise<
     return progress?.states.Inaccessible === progress?.servers;
   }, LONGEST_SECONDS);
   await pause();
-  const enabled = Promise.all(group.watched.map((one) => inTime(one.seeRestored(), one.name)));
+  const enabled = Promise.all(
+    group.watched.map((one) => see('restored', one, one.seeRestored(), () => Date.now())),
+  );
   const enabledAt = change(true);
   const restored = await enabled;
   await settle(fleet, group);
@@ -131,6 +153,7 @@ async function runTrial(fleet: DetectionFleet, group: Group, way: Way): Promise<
     firstRefusal: Math.min(...revoked.map((one) => one.refusedAt)) - disabledAt,
     allRefused: Math.max(...revoked.map((one) => one.refusedAt)) - disabledAt,
     restored: Math.max(...restored) - enabledAt,
+    late,
   };
 }
 
@@ -152,20 +175,13 @@ function publishHint({ stack }: DetectionFleet, { kek, vault }: Group): void {
   });
 }
 
-async function inTime<T>(work: Promise<T>, name: string): Promise<T> {
-  const late = sleep(LONGEST_SECONDS * 1000, undefined, { ref: false }).then(() => {
-    throw new Error(`${name}: nothing was seen for ${LONGEST_SECONDS} s`);
-  });
-  return Promise.race([work, late]);
-}
-
 function toResult(
   keks: number,
   { servers, real, sessions }: Group,
   way: Way,
   trials: readonly Trial[],
 ): DetectionResult {
-  const of = (what: keyof Trial) => percentiles(trials.map((one) => one[what]));
+  const of = (what: Exclude<keyof Trial, 'late'>) => percentiles(trials.map((one) => one[what]));
   return {
     ...{ keks, servers, real, sessions, way, probeSeconds: PROBE_SECONDS },
     lastSessionEnded: of('lastSessionEnded'),

@@ -140,9 +140,9 @@ function checks(results: readonly LimitsResult[], short: boolean): readonly Chec
     .flatMap((one): readonly Check[] => [
       {
         name: `${nameOf(one)}: use of the ceiling`,
-        target: short ? '≥ 90 %' : '≥ 95 %',
+        target: short ? '≥ 80 %' : '≥ 95 %',
         measured: `${percent(one.ofCeiling)}; ${percent(one.ofCeilingSteady)} while every process had work`,
-        met: one.ofCeiling >= (short ? 0.9 : 0.95),
+        met: one.ofCeiling >= (short ? 0.8 : 0.95),
       },
       {
         name: `${nameOf(one)}: 429s`,

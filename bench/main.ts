@@ -26,19 +26,20 @@ const kept: Readonly<Record<string, PartRecord>> =
   only !== null && json !== undefined && existsSync(json) ? JSON.parse(readFileSync(json, 'utf8')) : {};
 const records: Record<string, PartRecord> = { ...kept };
 let met = true;
+const write = async (record: PartRecord): Promise<void> => {
+  records[record.part] = record;
+  if (json === undefined) return;
+  await mkdir(dirname(json), { recursive: true });
+  await writeFile(json, `${JSON.stringify(records, null, 2)}\n`);
+};
 for (const part of chosen) {
   console.log(`${part.name}${short ? ' (short)' : ''}`);
-  const record = await part.run(short);
+  const record = await part.run(short, write);
   for (const { name, target, measured, met: isMet, why } of record.checks) {
     console.log(
       `  ${isMet ? 'met    ' : 'NOT MET'} ${name}: ${measured} (target ${target})${why === undefined ? '' : `; ${why}`}`,
     );
     met &&= isMet;
-  }
-  records[part.name] = record;
-  if (json !== undefined) {
-    await mkdir(dirname(json), { recursive: true });
-    await writeFile(json, `${JSON.stringify(records, null, 2)}\n`);
   }
 }
 process.exitCode = met ? 0 : 1;

@@ -33,8 +33,8 @@ export interface PartRecord<R = unknown> {
 
 export interface BenchPart {
   readonly name: string;
-  /** Runs every case, one after the other, and checks the results. */
-  run(short: boolean): Promise<PartRecord>;
+  /** Runs every case, one after the other, and checks the results; `onRecord` is told of those so far after each. */
+  run(short: boolean, onRecord: (record: PartRecord) => Promise<void>): Promise<PartRecord>;
   /** Runs one case in this process. */
   measureCase(index: number, short: boolean): Promise<unknown>;
 }
@@ -48,24 +48,30 @@ export function definePart<C, R>(spec: {
 }): BenchPart {
   return {
     name: spec.name,
-    async run(short) {
+    async run(short, onRecord) {
       const loadBefore = loadavg()[0] ?? 0;
       const results: R[] = [];
       for (const index of spec.cases(short).keys()) {
         const result: R = await runInChild(spec.name, index, short);
         console.log(`  ${spec.show(result)}`);
         results.push(result);
+        await onRecord(toRecord(loadBefore));
       }
-      const machine = {
-        node: process.version,
-        cpu: cpus()[0]?.model ?? 'unknown',
-        cpus: navigator.hardwareConcurrency,
-        memoryGiB: Math.round(totalmem() / 2 ** 30),
-        loadBefore,
-        loadAfter: loadavg()[0] ?? 0,
-      };
-      const measuredAt = new Date().toISOString();
-      return { part: spec.name, short, measuredAt, machine, results, checks: spec.checks(results, short) };
+      return toRecord(loadBefore);
+
+      function toRecord(before: number): PartRecord<R> {
+        const machine = {
+          node: process.version,
+          cpu: cpus()[0]?.model ?? 'unknown',
+          cpus: navigator.hardwareConcurrency,
+          memoryGiB: Math.round(totalmem() / 2 ** 30),
+          loadBefore: before,
+          loadAfter: loadavg()[0] ?? 0,
+        };
+        const measuredAt = new Date().toISOString();
+        const checks = spec.checks(results, short);
+        return { part: spec.name, short, measuredAt, machine, results: [...results], checks };
+      }
     },
     async measureCase(index, short) {
       const one = spec.cases(short)[index];

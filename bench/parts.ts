@@ -5,6 +5,7 @@ import { growth } from './growth.ts';
 import { hints } from './hints.ts';
 import { limits } from './limits.ts';
 import type { BenchPart } from './part.ts';
+import { profile } from './profile.ts';
 import { reading } from './reading.ts';
 import { rotation } from './rotation.ts';
 
@@ -17,6 +18,7 @@ export const PARTS: readonly BenchPart[] = [
   detectionOfServers,
   detectionOfKeks,
   reading,
+  profile,
   growth,
 ];
 
