@@ -29,7 +29,7 @@ export interface RoundContext {
 }
 
 const USABLE: Readonly<Record<KekName, End>> = { payments: 'usable', ledger: 'usable' };
-const POLL_MS = 250;
+const POLL_MS = 500;
 const TRIES = 5;
 
 /** @throws Error where the site itself can't be looked at */

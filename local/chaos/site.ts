@@ -56,8 +56,9 @@ export interface SiteOptions {
 
 const PASSWORD_SETTING = 'PGCMK_SECRET_FLEET';
 const REGISTRATIONS_AT_A_TIME = 8;
-const MOST_TRIES = 10;
+const MOST_TRIES = 30;
 const ANSWER_MS = 15_000;
+const RECONNECT_MS = 1000;
 /** The app's own periods, short enough that a round ends in seconds. Each is an ordinary setting. */
 const TIMES = { probeSeconds: 1, sweepSeconds: 2, confirmSuspectSeconds: 2 };
 const SETTINGS = {
@@ -142,7 +143,7 @@ async function start(options: SiteOptions, stops: (() => Promise<unknown>)[]): P
   for (const serverId of POSTGRES) {
     const { server, kek } = places[serverId];
     const proxy = await startTcpProxy(server.port);
-    const client = await startLiveClient(server, OPEN_DATABASES[0]);
+    const client = await startLiveClient(server, OPEN_DATABASES[0], RECONNECT_MS);
     stops.push(proxy.stop, client.stop);
     realServers.push({ serverId, kek, server, proxy, client, openBefore: await readOpenDatabases(server) });
   }

@@ -20,8 +20,12 @@ export interface LiveClient {
 
 const RETRY_MS = 100;
 
-/** Returns once the first session is open. */
-export async function startLiveClient(server: SuperuserAccess, database: string): Promise<LiveClient> {
+/** Returns once the first session is open. @param retryMs how long it waits before it connects again */
+export async function startLiveClient(
+  server: SuperuserAccess,
+  database: string,
+  retryMs = RETRY_MS,
+): Promise<LiveClient> {
   let stopped = false;
   let current: pg.Client | null = null;
   let connected = false;
@@ -69,7 +73,7 @@ export async function startLiveClient(server: SuperuserAccess, database: string)
   const loop = async () => {
     while (!stopped) {
       await hold();
-      await sleep(RETRY_MS);
+      await sleep(retryMs);
     }
   };
   const running = loop();
