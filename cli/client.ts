@@ -143,7 +143,9 @@ function parseBase(url: string): string {
   if (parsed.protocol !== 'https:' && !(parsed.protocol === 'http:' && isHere)) {
     throw fault('a token is sent by https only, or by http to this very machine');
   }
-  return `${parsed.origin}${parsed.pathname.replace(/\/+$/, '').replace(/\/api$/, '')}`;
+  const path = parsed.pathname.split('/').filter((part) => part !== '');
+  if (path.at(-1) === 'api') path.pop();
+  return [parsed.origin, ...path].join('/');
 }
 
 function toSearch(query: RequestOptions['query'] = {}): string {

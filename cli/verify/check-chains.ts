@@ -1,6 +1,7 @@
 // The hash chains of an export, checked line by line; memory doesn't grow with the export.
 import { AuditEntry } from '../../shared/api/audit.ts';
 import { CHAIN_START, chainRecord } from '../../shared/domain/audit.ts';
+import { parseJson } from '../../shared/domain/parse-json.ts';
 
 export type FaultKind =
   /** Not a record at all. */
@@ -118,13 +119,7 @@ export function makeChainCheck({ isFiltered, wanted }: ChainCheckOptions): Chain
   return { add, report, hashAt: (chain, sequence) => hashes.get(`${chain}\n${sequence}`) };
 }
 
-function parseEntry(text: string): AuditEntry | null {
-  try {
-    return AuditEntry.safeParse(JSON.parse(text)).data ?? null;
-  } catch {
-    return null;
-  }
-}
+const parseEntry = (text: string): AuditEntry | null => AuditEntry.safeParse(parseJson(text)).data ?? null;
 
 /** What is wrong with a record by itself. */
 function findOwnFault(entry: AuditEntry, line: number): Fault | null {

@@ -1,5 +1,6 @@
 // Records of a vault's audit log, as the diagnostic setting `AuditEvent` sends them to an event hub (azure-facts.md
 // 1.5), as hints.
+import { parseJson } from '../../shared/domain/parse-json.ts';
 import type { Hint } from '../../shared/operations/hint.ts';
 import {
   describeType,
@@ -28,12 +29,18 @@ const IDLE_VAULT_OPERATIONS: ReadonlySet<string> = new Set([
   'VaultAccessPolicyChangedEventGridNotification',
 ]);
 
+/** A record takes half a kilobyte, and a message a megabyte at most. */
+const MOST_RECORDS = 5000;
+
 const SEND_REMEDY = "Send the vault's AuditEvent log to this event hub, and nothing else.";
 
 /** The records of one message; each message holds a batch. @throws CmkError InvalidEvent */
 export function splitRecords(message: unknown): readonly unknown[] {
   const body = typeof message === 'string' ? parseJson(message) : message;
+  if (body === undefined && message !== undefined) throw invalidEvent('message', 'is no JSON', SEND_REMEDY);
   const records = isRecord(body) ? body['records'] : undefined;
+  if (Array.isArray(records) && records.length > MOST_RECORDS)
+    throw invalidEvent('records', `are more than ${MOST_RECORDS}`, SEND_REMEDY);
   if (Array.isArray(records)) return records;
   throw invalidEvent('records', `${describeType(records)}, not an array`, SEND_REMEDY);
 }
@@ -110,13 +117,4 @@ function readActor(record: Readonly<Record<string, unknown>>): string | null {
 function readText(record: unknown, name: string): string | null {
   const value = isRecord(record) ? record[name] : undefined;
   return typeof value === 'string' ? value.trim().slice(0, 256) || null : null;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Without its cause: the parser's message quotes what it read.
-    throw invalidEvent('message', 'is no JSON', SEND_REMEDY);
-  }
 }

@@ -22,6 +22,9 @@ export const KEY_EVENT_TYPES = [
 export const VAULT_EVENT_TYPE = 'Microsoft.KeyVault.VaultAccessPolicyChanged';
 export type EventType = (typeof KEY_EVENT_TYPES)[number] | typeof VAULT_EVENT_TYPE;
 
+/** The most that Event Grid delivers at once. */
+const MOST_EVENTS = 5000;
+
 const OTHER_OBJECTS =
   /^Microsoft\.KeyVault\.(?:Secret|Certificate)(?:NewVersionCreated|NearExpiry|Expired)$/i;
 
@@ -37,6 +40,8 @@ const cloudEvent = z
 /** One delivery as single events: a host hands over one, some senders an array. @throws CmkError InvalidEvent */
 export function splitEvents(input: unknown): readonly unknown[] {
   if (!Array.isArray(input)) return [input];
+  if (input.length > MOST_EVENTS)
+    throw invalidEvent('event', `is one of more than ${MOST_EVENTS}`, 'Send fewer events at once.');
   if (input.length > 0) return input;
   throw invalidEvent('event', 'is an empty array', 'Send one event, or an array with at least one.');
 }

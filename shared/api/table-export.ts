@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { CmkError } from '../domain/errors.ts';
 import type { AuditHeads, ExportManifest } from '../domain/export-manifest.ts';
+import { parseJson } from '../domain/parse-json.ts';
 import { Instant } from './common.ts';
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
@@ -31,20 +32,11 @@ export const AuditHeadsDocument = z.object({
 
 /** @throws CmkError ExportBroken */
 export function parseExportManifest(text: string): ExportManifest {
-  const parsed = ExportManifestDocument.safeParse(toJson(text));
+  const parsed = ExportManifestDocument.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new CmkError('ExportBroken', 'the manifest of the export does not parse', {
     remedy: 'Check that it is the manifest of an export, and of this version of pg-cmk or an older one.',
     detail: { problem: `${issue?.path.join('.')}: ${issue?.message}` },
   });
-}
-
-/** undefined: it isn't JSON. */
-function toJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

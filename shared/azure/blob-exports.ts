@@ -3,6 +3,7 @@ import { RestError } from '@azure/storage-blob';
 import * as z from 'zod';
 import { CmkError } from '../domain/errors.ts';
 import { parseKekKey } from '../domain/key-id.ts';
+import { parseJson } from '../domain/parse-json.ts';
 import type { TableExport } from '../ports/export-catalog.ts';
 import type { ExportStore } from '../ports/export-store.ts';
 import { openContainer, statusOf } from './blob-container.ts';
@@ -103,7 +104,7 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
 }
 
 function parseManifest(text: string): TableExport {
-  const parsed = Manifest.safeParse(toJson(text));
+  const parsed = Manifest.safeParse(parseJson(text));
   if (parsed.success) {
     const { exportedAt, versions } = parsed.data;
     return { exportedAt: new Date(exportedAt), versions };
@@ -112,15 +113,6 @@ function parseManifest(text: string): TableExport {
     remedy: `Put back an earlier version of the blob, or export the tables anew. Until then no key version is retired.`,
     detail: { problem: parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) },
   });
-}
-
-/** undefined: it isn't JSON. */
-function toJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** The blob isn't there; a 404 of anybody else, or of an account that is gone, says no such thing. */

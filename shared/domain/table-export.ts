@@ -1,6 +1,7 @@
 // An export of the app's tables: JSON Lines, one row a line with every column and its type, whoever wrote it.
 import { chainRecord } from './audit.ts';
 import { CmkError } from './errors.ts';
+import { parseJson } from './parse-json.ts';
 
 /** In the order in which they are exported; see export-tables.ts for why. */
 export const EXPORTED_TABLES = ['servers', 'serverindex', 'keks', 'audit'] as const;
@@ -47,7 +48,7 @@ function toColumn(value: unknown): Column | undefined {
 
 /** @throws CmkError ExportBroken */
 export function parseExportLine(text: string): TableRow {
-  const row = toJson(text);
+  const row = parseJson(text);
   if (isObject(row) && isObject(row['columns'])) {
     const { partitionKey, rowKey, changedAt, columns } = row;
     const isNamed =
@@ -61,14 +62,6 @@ export function parseExportLine(text: string): TableRow {
       return { partitionKey, rowKey, changedAt, columns: Object.fromEntries(entries) };
   }
   throw exportBroken('a line holds no row');
-}
-
-function toJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** What is there isn't what was written. The message names files, tables and numbers. */

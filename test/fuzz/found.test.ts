@@ -5,8 +5,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { makeApiClient } from '../../cli/client.ts';
 import { checkStatement, readKeys } from '../../cli/verify/check-statement.ts';
-import { parseAuditRecord } from '../../functions/events/parse-audit-record.ts';
+import { parseAuditRecord, splitRecords } from '../../functions/events/parse-audit-record.ts';
+import { splitEvents } from '../../functions/events/parse-key-event.ts';
+import { parseExportManifest } from '../../shared/api/table-export.ts';
 import { versionFormat } from '../../shared/azure/tables/kek-rows.ts';
 import { serverFormat } from '../../shared/azure/tables/server-rows.ts';
 import { toSeenResponse, toVaultFault } from '../../shared/azure/vault/vault-fault.ts';
@@ -77,6 +80,29 @@ describe('found by fuzzing', () => {
     const context = { serverId: 'db-1', dekId: dek.id, releasedAt: NOW, leaseExpiresOn: NOW };
     const code = await codeOf(async () => await makeDekSealer().seal(dek, { kty: nested(50_000) }, context));
     expect(code).toBe('InvalidPublicKey');
+  });
+
+  test('more records in one message, and more events in one delivery, than any sender sends', async () => {
+    const records = Array.from({ length: 5001 }, () => null);
+    expect(await codeOf(() => splitRecords({ records }))).toBe('InvalidEvent');
+    expect(await codeOf(() => splitEvents(records))).toBe('InvalidEvent');
+    expect(splitRecords({ records: records.slice(1) })).toHaveLength(5000);
+    expect(splitEvents(records.slice(1))).toHaveLength(5000);
+  });
+
+  test('JSON that is nested deeper than anything of ours', async () => {
+    const text = '['.repeat(2 ** 20);
+    expect(await codeOf(() => splitRecords(text))).toBe('InvalidEvent');
+    expect(await codeOf(() => parseExportLine(text))).toBe('ExportBroken');
+    expect(await codeOf(() => parseExportManifest(text))).toBe('ExportBroken');
+  });
+
+  test('a URL of the app with slashes without an end', async () => {
+    const io = { fetch, sleep: async () => undefined, now: () => NOW };
+    const url = `https://app.example/${'/'.repeat(100_000)}x`;
+    const before = process.threadCpuUsage();
+    makeApiClient({ url, token: () => async () => '', io });
+    expect(process.threadCpuUsage(before).user / 1000).toBeLessThan(100);
   });
 
   test('a schedule without an end', () => {

@@ -2,6 +2,7 @@
 // "none", so that a column that is missing is a fault and never a silent default. Dates are ISO text, which keeps them
 // exact and in order.
 import * as z from 'zod';
+import { parseJson } from '../../domain/parse-json.ts';
 
 export type Columns = Readonly<Record<string, string | number | boolean>>;
 
@@ -29,13 +30,11 @@ export const orNone = <T>(inner: z.ZodType<T, string>) =>
 export const json = <S extends z.ZodType>(schema: S) =>
   z.codec(z.string(), schema, {
     decode: (text, context): z.input<S> => {
-      try {
-        return JSON.parse(text);
-      } catch {
-        // The parser's own message would quote the text.
-        context.issues.push({ code: 'custom', input: null, message: 'not JSON' });
-        return z.NEVER;
-      }
+      const value = parseJson(text);
+      // The schema itself looks at it next.
+      if (value !== undefined) return value as z.input<S>;
+      context.issues.push({ code: 'custom', input: null, message: 'not JSON' });
+      return z.NEVER;
     },
     encode: (value: z.input<S>) => JSON.stringify(value),
   });
