@@ -1,6 +1,6 @@
 // The bench: every part in turn, each measurement against its baselines in the same run. Exit 1 where a target isn't met.
-//   node bench/main.ts [--short] [--only PART[,PART]] [--json FILE]
-// With --only, the other parts of FILE stay as they were measured before.
+//   node bench/main.ts [--short] [--only PART[,PART]] [--cases N[,N]] [--json FILE]
+// --cases: the first case of a part is 0. With --only, the other parts of FILE stay as they were measured before.
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -12,11 +12,13 @@ const { values } = parseArgs({
   options: {
     short: { type: 'boolean', default: false },
     only: { type: 'string' },
+    cases: { type: 'string' },
     json: { type: 'string' },
   },
 });
 const { short, json } = values;
 const only = values.only?.split(',') ?? null;
+const cases = values.cases?.split(',').map(Number) ?? null;
 const unknown = only?.find((name) => !PARTS.some((part) => part.name === name));
 if (unknown !== undefined)
   throw new Error(`there is no part ${unknown}; there are ${PARTS.map(({ name }) => name).join(', ')}`);
@@ -34,7 +36,7 @@ const write = async (record: PartRecord): Promise<void> => {
 };
 for (const part of chosen) {
   console.log(`${part.name}${short ? ' (short)' : ''}`);
-  const record = await part.run(short, write);
+  const record = await part.run(short, cases, write);
   for (const { name, target, measured, met: isMet, why } of record.checks) {
     console.log(
       `  ${isMet ? 'met    ' : 'NOT MET'} ${name}: ${measured} (target ${target})${why === undefined ? '' : `; ${why}`}`,

@@ -33,8 +33,15 @@ export interface PartRecord<R = unknown> {
 
 export interface BenchPart {
   readonly name: string;
-  /** Runs every case, one after the other, and checks the results; `onRecord` is told of those so far after each. */
-  run(short: boolean, onRecord: (record: PartRecord) => Promise<void>): Promise<PartRecord>;
+  /**
+   * Runs its cases, one after the other, and checks the results; `onRecord` is told of those so far after each.
+   * @param only the numbers of the cases, from 0; null: all
+   */
+  run(
+    short: boolean,
+    only: readonly number[] | null,
+    onRecord: (record: PartRecord) => Promise<void>,
+  ): Promise<PartRecord>;
   /** Runs one case in this process. */
   measureCase(index: number, short: boolean): Promise<unknown>;
 }
@@ -45,13 +52,15 @@ export function definePart<C, R>(spec: {
   readonly measure: (one: C, short: boolean) => Promise<R>;
   readonly show: (result: R) => string;
   readonly checks: (results: readonly R[], short: boolean) => readonly Check[];
-}): BenchPart {
+}): BenchPart & Pick<typeof spec, 'checks'> {
   return {
     name: spec.name,
-    async run(short, onRecord) {
+    checks: spec.checks,
+    async run(short, only, onRecord) {
       const loadBefore = loadavg()[0] ?? 0;
       const results: R[] = [];
       for (const index of spec.cases(short).keys()) {
+        if (only?.includes(index) === false) continue;
         const result: R = await runInChild(spec.name, index, short);
         console.log(`  ${spec.show(result)}`);
         results.push(result);

@@ -11,7 +11,10 @@ const table = (head: readonly string[], rows: readonly (readonly Cell[])[]): str
 const count = (value: number) => value.toLocaleString('en', { maximumFractionDigits: 0 });
 const percent = (share: number, digits = 1) => `${(share * 100).toFixed(digits)} %`;
 const seconds = (ms: number) => (ms / 1000).toFixed(1);
-const NOT_MEASURED = 'Not measured in this run.';
+const NOT_MEASURED = '**Not measured yet.**';
+/** Only of what was measured there is a picture: see report-charts.ts. */
+const withPictures = (pictures: Readonly<Record<string, string>>, text: string): string =>
+  [...Object.entries(pictures).map(([file, alt]) => `![${alt}](performance/${file})\n`), text].join('\n');
 
 /** By the name of the block on the page. */
 export function makeTables(file: BenchFile): Readonly<Record<string, string>> {
@@ -77,7 +80,7 @@ const runRow = (size: string, who: string, run: Run): readonly Cell[] => [
 
 function rotationOf({ rotation }: BenchFile): string {
   if (rotation === undefined) return NOT_MEASURED;
-  return table(
+  const rows = table(
     [
       'fleet',
       'who',
@@ -100,11 +103,14 @@ function rotationOf({ rotation }: BenchFile): string {
       ];
     }),
   );
+  return withPictures({ 'rotation.svg': 'Servers a second by size of the key' }, rows);
 }
 
 function limitsOf({ limits }: BenchFile): string {
   if (limits === undefined) return NOT_MEASURED;
-  return table(
+  const sizes = [...new Set(limits.results.map(({ bits }) => bits))];
+  const pictures = sizes.map((bits) => [`limits-${bits}.svg`, `Unwraps a second, RSA-${bits}`]);
+  const rows = table(
     [
       'key',
       'servers',
@@ -130,6 +136,7 @@ function limitsOf({ limits }: BenchFile): string {
       percent(one.throttledShare, 2),
     ]),
   );
+  return withPictures(Object.fromEntries(pictures), rows);
 }
 
 const spread = ({ p50, p95, p99 }: Percentiles) => `${seconds(p50)} / ${seconds(p95)} / ${seconds(p99)}`;
@@ -137,7 +144,7 @@ const spread = ({ p50, p95, p99 }: Percentiles) => `${seconds(p50)} / ${seconds(
 function detectionOf(file: BenchFile): string {
   const results = detectionsOf(file);
   if (results.length === 0) return NOT_MEASURED;
-  return table(
+  const rows = table(
     [
       'by',
       'KEKs',
@@ -161,6 +168,7 @@ function detectionOf(file: BenchFile): string {
       spread(one.restored),
     ]),
   );
+  return withPictures({ 'detection.svg': 'Share of trials over time' }, rows);
 }
 
 function hintsOf({ hints }: BenchFile): string {
@@ -190,7 +198,7 @@ function hintsOf({ hints }: BenchFile): string {
 function growthOf({ growth }: BenchFile): string {
   if (growth === undefined) return NOT_MEASURED;
   const line = fitLine(growth.results.map(({ servers, seconds: y }) => ({ x: servers, y })));
-  return [
+  const text = [
     table(
       [
         'servers',
@@ -216,6 +224,10 @@ function growthOf({ growth }: BenchFile): string {
     '',
     `Fit: seconds = ${line.intercept.toFixed(1)} + ${(line.slope * 1000).toFixed(2)} × servers ÷ 1,000, R² = ${line.r2.toFixed(4)}.`,
   ].join('\n');
+  return withPictures(
+    { 'growth-time.svg': 'Time of a rotation', 'growth-memory.svg': 'Memory of the app' },
+    text,
+  );
 }
 
 const milliseconds = ({ p50, p95, max }: Percentiles) => `${count(p50)} / ${count(p95)} / ${count(max)}`;
