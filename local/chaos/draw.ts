@@ -24,7 +24,8 @@ type Round = z.infer<typeof round>;
 
 function add(all: readonly z.infer<typeof counts>[]): z.infer<typeof counts> {
   const sum = new Map<string, number>();
-  for (const one of all) for (const [name, times] of Object.entries(one)) sum.set(name, (sum.get(name) ?? 0) + times);
+  for (const one of all)
+    for (const [name, times] of Object.entries(one)) sum.set(name, (sum.get(name) ?? 0) + times);
   return Object.fromEntries([...sum].toSorted());
 }
 
@@ -50,7 +51,10 @@ const MARGIN = { left: 56, right: 12, top: 40, bottom: 36 };
 function draw(rounds: readonly Round[]): string {
   const seeds = rounds.map(({ seed }) => seed);
   const [from, to] = [Math.min(...seeds), Math.max(...seeds)];
-  const longest = Math.max(...rounds.map(({ settledMs, restoredMs }) => Math.max(settledMs ?? 0, restoredMs ?? 0)), 1000);
+  const longest = Math.max(
+    ...rounds.map(({ settledMs, restoredMs }) => Math.max(settledMs ?? 0, restoredMs ?? 0)),
+    1000,
+  );
   const [low, high] = [Math.log10(0.1), Math.log10(longest / 1000) + 0.1];
   const x = (seed: number) =>
     MARGIN.left + ((seed - from) / Math.max(1, to - from)) * (WIDTH - MARGIN.left - MARGIN.right);
@@ -60,10 +64,12 @@ function draw(rounds: readonly Round[]): string {
   };
   const dot = (seed: number, ms: number | null, colour: string) =>
     ms === null ? '' : `<circle cx="${x(seed).toFixed(1)}" cy="${y(ms).toFixed(1)}" r="3" fill="${colour}"/>`;
-  const lines = [0.1, 1, 10, 100].filter((seconds) => Math.log10(seconds) <= high).map((seconds) => {
-    const at = y(seconds * 1000).toFixed(1);
-    return `<line x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${at}" y2="${at}" stroke="#ccc"/><text x="${MARGIN.left - 6}" y="${at}" text-anchor="end" dominant-baseline="middle">${seconds} s</text>`;
-  });
+  const lines = [0.1, 1, 10, 100]
+    .filter((seconds) => Math.log10(seconds) <= high)
+    .map((seconds) => {
+      const at = y(seconds * 1000).toFixed(1);
+      return `<line x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${at}" y2="${at}" stroke="#ccc"/><text x="${MARGIN.left - 6}" y="${at}" text-anchor="end" dominant-baseline="middle">${seconds} s</text>`;
+    });
   const legend = [
     ['#1f6feb', 'faults stopped → as the keys ask'],
     ['#d29922', 'keys given back → all open again'],

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { describePlan, type Plan, planRound } from './plan.ts';
 import { type ChaosReport, countViolations, formatRound, formatSummary } from './report.ts';
 import { playRound, type RoundContext, type RoundReport, settle } from './round.ts';
-import { startSite } from './site.ts';
+import { type Site, startSite } from './site.ts';
 
 const USAGE =
   'npm run chaos -- [--seed S] [--rounds N] [--servers N] [--limit SECONDS] [--json FILE] [--verbose]';
@@ -97,11 +97,25 @@ class Run {
     return this.#context;
   }
 
-  /** A machine that is busy may be too slow to start a site in time; that is no finding. */
   async #open(): Promise<RoundContext> {
+    const { limitSeconds } = this.#options;
+    const context = { site: await this.#start(), limitSeconds, known: new Map<string, string | null>() };
+    const { violations } = await settle(context);
+    if (violations.length === 0) return context;
+    await context.site.stop();
+    const [first] = violations;
+    throw new Error(`it did not hold before the first round: ${first?.invariant}: ${first?.detail}`);
+  }
+
+  /** A machine that is busy may be too slow to start a site in time; that is no finding. */
+  async #start(): Promise<Site> {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.#start();
+        return await startSite({
+          servers: this.#options.servers,
+          onProgress: (what) => this.say(what),
+          onHostLog: (line) => this.#hear(line),
+        });
       } catch (error) {
         if (tries === MOST_STARTS) throw error;
         this.say(`the site did not start, once more: ${error instanceof Error ? error.message : error}`);
@@ -109,23 +123,9 @@ class Run {
     }
   }
 
-  async #start(): Promise<RoundContext> {
-    const { servers, verbose, limitSeconds } = this.#options;
-    const site = await startSite({
-      servers,
-      onProgress: (what) => this.say(what),
-      onHostLog: (line) => {
-        if (this.#log.push(`${new Date().toISOString()} ${line}`) > KEPT_LOG_LINES) this.#log.shift();
-        if (verbose) console.error(line);
-      },
-    });
-    const context = { site, limitSeconds, known: new Map<string, string | null>() };
-    const { ms, violations } = await settle(context);
-    if (ms !== null && violations.length === 0) return context;
-    await site.stop();
-    throw new Error(
-      `the fleet did not settle before the first round: ${JSON.stringify(violations.slice(0, 3))}`,
-    );
+  #hear(line: string): void {
+    if (this.#log.push(`${new Date().toISOString()} ${line}`) > KEPT_LOG_LINES) this.#log.shift();
+    if (this.#options.verbose) console.error(line);
   }
 
   async close(): Promise<void> {
