@@ -41,8 +41,10 @@ describe('the tag of a KEK', () => {
   test('stays as it is whatever the app looks at and counts', () => {
     const looked = { ...kek, epoch: 9, fannedOutEpoch: 9, observedFrom: new Date(), lastHintAt: new Date() };
     expect(kekTag(looked)).toBe(kekTag(kek));
-    const reordered = Object.fromEntries(Object.entries(kek.policy).toReversed());
-    expect(kekTag({ ...kek, policy: { ...kek.policy, ...reordered } })).toBe(kekTag(kek));
+    const { expiredKeyPolicy, waveServers, ...rest } = kek.policy;
+    const reordered = { waveServers, ...rest, expiredKeyPolicy };
+    expect(Object.keys(reordered)).not.toEqual(Object.keys(kek.policy));
+    expect(kekTag({ ...kek, policy: reordered })).toBe(kekTag(kek));
   });
 
   test('changes with the policy and with the hold', () => {

@@ -35,6 +35,8 @@ test('a count of a rotation is known by its cause', () => {
   expect(isRotationCount(ROTATION_COUNT)).toBe(true);
   expect(isRotationCount({ kind: 'followUp', of: 'firstGoodProbe' })).toBe(false);
   expect(isRotationCount({ kind: 'sweep' })).toBe(false);
+  const forged = { kind: 'operator', by: 'anna', of: 'rotation' } as const;
+  expect(isRotationCount(forged)).toBe(false);
 });
 
 test('a look at one server is overtaken by nothing', () => {

@@ -100,6 +100,20 @@ describe('checkKeyFacts', () => {
   });
 });
 
+test.each<[string, Partial<KeyFacts>, string, string]>([
+  ['what a key permits', {}, 'KeyOperationsMissing', 'The key permits: wrapKey, unwrapKey.'],
+  ['that it never expires', {}, 'KeyIsExpired', 'The version has no expiry date.'],
+  ['how long it is kept', recovery({ days: 7 }), 'RetentionShort', 'A deleted key is kept for 7 days.'],
+  [
+    'that nobody says how long',
+    recovery({ days: null }),
+    'RetentionShort',
+    'The vault does not say how long.',
+  ],
+])('it is said %s', (_, change, code, message) => {
+  expect(check(change).find((one) => one.code === code)?.message).toBe(message);
+});
+
 test('a registration is valid unless a check failed', () => {
   const sound = [
     passed('SoftDeleteOff', 'a'),

@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { chainRecord } from '../../../shared/domain/audit.ts';
-import { exportFolder } from '../../../shared/domain/export-manifest.ts';
+import {
+  exportFolder,
+  MANIFEST_FILE,
+  PLAIN_HEADS_FILE,
+  SIGNED_HEADS_FILE,
+} from '../../../shared/domain/export-manifest.ts';
 import {
   exportBroken,
   exportFile,
@@ -81,7 +86,17 @@ describe('a line of an export', () => {
   });
 });
 
+test('what is broken is said, and what to do about it', () => {
+  expect(() => parseExportLine('no')).toThrow('a line holds no row');
+  expect(exportBroken('x').remedy).toContain('another export');
+});
+
 test('files and folders are named for what is in them', () => {
+  expect([MANIFEST_FILE, SIGNED_HEADS_FILE, PLAIN_HEADS_FILE]).toEqual([
+    'manifest.json',
+    'audit-heads.jws',
+    'audit-heads.json',
+  ]);
   expect(exportFile('serverindex')).toBe('serverindex.jsonl');
   expect(exportFolder(new Date('2026-11-24T02:30:00.005Z'))).toBe('2026-11-24T02-30-00.005Z');
 });
@@ -103,6 +118,8 @@ describe('rows of servers', () => {
       sequence: 0,
     });
     expect(toExportedServer(row())).toMatchObject({ kekVersion: null });
+    for (const kekVersion of [`${version}a`, `a${version}`, version.toUpperCase()])
+      expect(toExportedServer(row({ columns: { kekVersion } }))).toMatchObject({ kekVersion: null });
   });
 
   test('are told from the history and the outbox', () => {
