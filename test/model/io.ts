@@ -13,7 +13,8 @@ export type Fault = 'none' | 'before' | 'after' | 'conflict';
 
 export type Program<T> = Generator<Place, T, Fault>;
 
-const unavailable = () => new CmkError('StoreUnavailable', 'no answer', { remedy: 'Wait.', retryable: true });
+export const unavailable = () =>
+  new CmkError('StoreUnavailable', 'no answer', { remedy: 'Wait.', retryable: true });
 export const conflict = () =>
   new CmkError('WriteConflict', 'the row changed meanwhile', { remedy: 'Read again and decide again.' });
 
