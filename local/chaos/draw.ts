@@ -1,7 +1,8 @@
-// node local/chaos/draw.ts OUT FILE…: several runs as one report, OUT.json, and a picture of how long each round took
-// to settle, OUT.svg.
+// node local/chaos/draw.ts FILE…: one run, or several as one, into docs/reliability: the report, a picture of how long
+// each round took to settle, and the table in docs/reliability.md between its marks.
 import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { quantile } from './report.ts';
 
 const round = z.looseObject({
   seed: z.int(),
@@ -13,6 +14,7 @@ const counts = z.record(z.string(), z.number());
 const report = z.looseObject({
   held: z.boolean(),
   firstSeed: z.int(),
+  startedAt: z.string(),
   seconds: z.number(),
   rounds: z.array(round),
   deeds: counts,
@@ -90,12 +92,55 @@ function draw(rounds: readonly Round[]): string {
   ].join('\n');
 }
 
-const [out, ...files] = process.argv.slice(2);
-if (out === undefined) throw new RangeError('node local/chaos/draw.ts OUT FILE…');
+const seconds = (ms: number | null) => (ms === null ? '–' : `${(ms / 1000).toFixed(1)} s`);
+
+/** The part of the page that a run is told in. */
+function tell({ rounds, deeds, faults, violations, firstSeed, seconds: took, startedAt }: Report): string {
+  const total = (one: z.infer<typeof counts>) => Object.values(one).reduce((sum, times) => sum + times, 0);
+  const times = (pick: (round: Round) => number | null) => {
+    const numbers = rounds.map(pick).filter((ms) => ms !== null);
+    return `${numbers.length} | ${[0.5, 0.95, 1].map((share) => seconds(quantile(numbers, share))).join(' | ')}`;
+  };
+  const failed = rounds.filter(({ held }) => !held).map(({ seed }) => seed);
+  const rows = Object.entries(violations).map(([name, times]) => `| ${name} | ${times} |`);
+  const list = (one: z.infer<typeof counts>) =>
+    Object.entries(one)
+      .map(([name, times]) => `${name} ${times}`)
+      .join(', ');
+  return [
+    `${rounds.length} rounds from seed ${firstSeed}, begun ${startedAt.slice(0, 10)}, in ${(took / 60).toFixed(0)} minutes: ${total(deeds)} deeds, ${total(faults)} requests that met a fault. ${failed.length === 0 ? 'All held.' : `${failed.length} did not hold: seeds ${failed.join(', ')}.`}`,
+    '',
+    '| from … to … | rounds | median | p95 | max |',
+    '|---|---|---|---|---|',
+    `| faults stopped → as the keys ask | ${times(({ settledMs }) => settledMs)} |`,
+    `| keys given back → all open again | ${times(({ restoredMs }) => restoredMs)} |`,
+    '',
+    '| invariant | times broken |',
+    '|---|---|',
+    ...rows,
+    '',
+    '![Time to settle of each round](reliability/chaos.svg)',
+    '',
+    `Deeds: ${list(deeds)}.`,
+    '',
+    `Requests that met a fault: ${list(faults)}. All of it: [chaos.json](reliability/chaos.json).`,
+  ].join('\n');
+}
+
+const files = process.argv.slice(2);
 const [first, ...others] = await Promise.all(
   files.map(async (file) => report.parse(JSON.parse(await readFile(file, 'utf8')))),
 );
-if (first === undefined) throw new RangeError('no report was named');
+if (first === undefined) throw new RangeError('node local/chaos/draw.ts FILE…');
 const whole = merge([first, ...others]);
-await writeFile(`${out}.json`, `${JSON.stringify(whole, null, 1)}\n`);
-await writeFile(`${out}.svg`, draw(whole.rounds));
+const docs = new URL('../../docs/', import.meta.url);
+await writeFile(new URL('reliability/chaos.json', docs), `${JSON.stringify(whole, null, 1)}\n`);
+await writeFile(new URL('reliability/chaos.svg', docs), draw(whole.rounds));
+const page = new URL('reliability.md', docs);
+const text = await readFile(page, 'utf8');
+const MARKED = /(<!-- chaos -->\n)[\s\S]*(\n<!-- \/chaos -->)/;
+if (!MARKED.test(text)) throw new RangeError('docs/reliability.md has no marks for a run');
+await writeFile(
+  page,
+  text.replace(MARKED, (_, open: string, close: string) => `${open}${tell(whole)}${close}`),
+);
