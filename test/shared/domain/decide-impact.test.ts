@@ -56,6 +56,12 @@ describe('disabling', () => {
     for (const version of [V1, V2]) expect(decide(under(version), rotating(), {}).outcome).toBe('loses');
   });
 
+  test('is not an expiry: neither its date nor its policy has a say', () => {
+    const policy = { ...DEFAULT_POLICY, expiredKeyPolicy: 'warn' } as const;
+    const snapshot = snapshotOf([expiring(V1, 5)], { target: V1, policy });
+    expect(decide(under(V1), snapshot, {})).toMatchObject({ outcome: 'loses', deniedAt: null, endsAt: null });
+  });
+
   test('ends the sessions of a drained server later', () => {
     const row = under(V1, { keyLossPolicy: 'drain', drainSeconds: 600 });
     expect(decide(row, rotating(), {})).toMatchObject({ outcome: 'loses', deniedAt: null, endsAt: at(610) });
