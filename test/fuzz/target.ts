@@ -34,6 +34,8 @@ const MEGABYTE = 2 ** 20;
 export const ARGUMENT = 128 * 1024;
 /** A message of a storage queue. */
 export const QUEUE_MESSAGE = 64 * 1024;
+/** As much of a file as is read at once; a file itself may be of any size. */
+export const PIECE_OF_FILE = 64 * 1024;
 /** A row: half a megabyte of UTF-16. */
 export const TABLE_ROW = 512 * 1024;
 

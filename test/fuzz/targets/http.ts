@@ -194,6 +194,8 @@ export const httpTargets: readonly Target[] = [
   textTarget({
     name: 'cursors',
     codes: ['InvalidCursor'],
+    // What the schema of a query lets through.
+    most: 2000,
     examples: [cursors.seal(scope, { after: 'db-1' })],
     parse: (text) => cursors.open(scope, text, Position),
   }),

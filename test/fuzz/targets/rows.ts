@@ -53,7 +53,7 @@ import {
   plainVersion,
   versionOf,
 } from '../../fixtures/rows.ts';
-import { jsonTarget, TABLE_ROW, type Target, textTarget, valueTarget } from '../target.ts';
+import { jsonTarget, PIECE_OF_FILE, TABLE_ROW, type Target, textTarget, valueTarget } from '../target.ts';
 
 const dek = new Dek(new Uint8Array(32).fill(7));
 const kek = { vault: 'v1.vault.azure.net', name: 'k1' };
@@ -231,7 +231,13 @@ export const rowTargets: readonly Target[] = [
     example(HEAD_ROW, headFormat.toColumns({ sequence: 1, hash: first.hash })),
   ]),
   jsonTarget({ name: 'export lines', codes: ['ExportBroken'], examples: lines, parse: useLine }),
-  textTarget({ name: 'files of lines', codes: [], examples: [lines.join('\n')], parse: readLines }),
+  textTarget({
+    name: 'files of lines',
+    codes: [],
+    examples: [lines.join('\n')],
+    parse: readLines,
+    most: PIECE_OF_FILE,
+  }),
   jsonTarget({
     name: 'export manifest',
     codes: ['ExportBroken'],
