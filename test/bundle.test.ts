@@ -1,13 +1,14 @@
 // The deployed package, built and run away from this repository: what it forgot to take along isn't found there.
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { type Azurite, startAzurite } from '../local/azurite.ts';
 import { type HostProcess, spawnHost } from '../local/host/spawn-host.ts';
+import { startIngestion } from './fixtures/ingestion.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const listed = z.array(z.object({ name: z.string(), config: z.unknown() }));
@@ -31,7 +32,11 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-async function start(entry: string, hostJsonPath: string): Promise<HostProcess> {
+async function start(
+  entry: string,
+  hostJsonPath: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<HostProcess> {
   const env = {
     AzureWebJobsStorage: azurite.connectionString,
     PGCMK_CREDENTIAL: 'managedIdentity',
@@ -41,6 +46,7 @@ async function start(entry: string, hostJsonPath: string): Promise<HostProcess> 
     PGCMK_PROBE_SCHEDULE: '0 0 0 1 1 *',
     PGCMK_SWEEP_SCHEDULE: '0 0 0 1 1 *',
     PGCMK_OUTBOX_SCHEDULE: '0 0 0 1 1 *',
+    ...more,
   };
   const host = await spawnHost({ entry, hostJsonPath, env, onLog: () => undefined });
   hosts.push(host);
@@ -70,6 +76,25 @@ describe('the bundle', () => {
     );
     expect(bundled).toMatchObject({ openapi: '3.1.0' });
     expect(bundled).toEqual(plain);
+  });
+
+  test('sends traces where that is configured: what it takes is in the bundle', async () => {
+    const ingestion = await startIngestion();
+    const caFile = join(directory, '..', `${basename(directory)}-ca.pem`);
+    await writeFile(caFile, ingestion.caPem);
+    const host = await start(directory, join(directory, 'host.json'), {
+      PGCMK_TELEMETRY: 'azureMonitor',
+      APPLICATIONINSIGHTS_CONNECTION_STRING: ingestion.connectionString,
+      // The exporter's reports about itself would go to Microsoft.
+      APPLICATION_INSIGHTS_NO_STATSBEAT: 'true',
+      NODE_EXTRA_CA_CERTS: caFile,
+    });
+    expect((await fetch(`${host.url}/api/openapi.json`)).status).toBe(200);
+    await host.stop();
+    ingestion.close();
+    await rm(caFile);
+    const names = ingestion.ofType('RemoteDependencyData').map(({ data }) => data.baseData['name']);
+    expect(names).toEqual(['readOpenApi']);
   });
 
   test('holds host.json as it is, a source map beside each file, and nothing of zod that nobody asked for', async () => {

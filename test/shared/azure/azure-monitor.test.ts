@@ -1,63 +1,32 @@
 // What is sent, as a stand-in for the ingestion endpoint of Application Insights sees it.
-import { createServer, type Server } from 'node:https';
-import { text } from 'node:stream/consumers';
-import { createGunzip } from 'node:zlib';
 import { context, metrics, propagation, trace } from '@opentelemetry/api';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { z } from 'zod';
-import { makeLocalCertificates } from '../../../local/certificates.ts';
-import { startAzureMonitor } from '../../../shared/azure/azure-monitor.ts';
+import { type AzureMonitorOptions, startAzureMonitor } from '../../../shared/azure/azure-monitor.ts';
 import { systemClock } from '../../../shared/azure/runtime.ts';
 import { makeTelemetry } from '../../../shared/azure/telemetry.ts';
+import { type Ingestion, startIngestion } from '../../fixtures/ingestion.ts';
 
-const envelope = z.looseObject({
-  data: z.looseObject({
-    baseType: z.string(),
-    baseData: z.looseObject({ properties: z.record(z.string(), z.unknown()).default({}) }),
-  }),
-  tags: z.record(z.string(), z.unknown()),
-});
-const received: z.infer<typeof envelope>[] = [];
 const troubles: string[] = [];
 const onTrouble = (problem: string) => void troubles.push(problem);
-const authorizations: (string | undefined)[] = [];
-let server: Server;
-let caPem: string;
-let answer = 200;
-let connectionString: string;
+let ingestion: Ingestion;
 
 beforeAll(async () => {
   // The exporter's reports about itself would go to Microsoft.
   process.env['APPLICATION_INSIGHTS_NO_STATSBEAT'] = 'true';
-  const certificates = await makeLocalCertificates();
-  caPem = certificates.caPem;
-  server = createServer({ cert: certificates.certPem, key: certificates.keyPem });
-  server.on('request', async (request, response) => {
-    authorizations.push(request.headers.authorization);
-    const isZipped = request.headers['content-encoding'] === 'gzip';
-    const body = await text(isZipped ? request.pipe(createGunzip()) : request);
-    const lines = body.startsWith('[') ? JSON.parse(body) : body.split('\n').map((line) => JSON.parse(line));
-    const envelopes = z.array(envelope).parse(lines);
-    received.push(...envelopes);
-    const count = envelopes.length;
-    response.writeHead(answer, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ itemsReceived: count, itemsAccepted: count, errors: [] }));
-  });
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const address = server.address();
-  const port = typeof address === 'object' ? address?.port : 0;
-  connectionString = `InstrumentationKey=00000000-0000-4000-8000-000000000000;IngestionEndpoint=https://127.0.0.1:${port}/`;
+  ingestion = await startIngestion();
 });
 afterEach(() => {
   for (const api of [metrics, trace, context, propagation]) api.disable();
 });
-afterAll(() => {
-  server.close();
-  server.closeAllConnections();
-});
+afterAll(() => ingestion.close());
+
+const start = (credential: AzureMonitorOptions['credential']) => {
+  const { connectionString, caPem } = ingestion;
+  return startAzureMonitor({ connectionString, credential, version: '1.2.3', onTrouble, caPem });
+};
 
 test('sends metrics, and traces with what led to what', async () => {
-  const stop = startAzureMonitor({ connectionString, credential: null, version: '1.2.3', onTrouble, caPem });
+  const stop = start(null);
   const telemetry = makeTelemetry(systemClock);
   const traceId = 'a'.repeat(32);
   const cause = { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` };
@@ -69,7 +38,7 @@ test('sends metrics, and traces with what led to what', async () => {
   });
   await stop();
 
-  const ofType = (type: string) => received.filter(({ data }) => data.baseType === type);
+  const { ofType } = ingestion;
   const told = ofType('MetricData').map(({ data }) => [data.baseData['metrics'], data.baseData.properties]);
   expect(told).toEqual(
     expect.arrayContaining([
@@ -107,20 +76,20 @@ test('signs in with the identity that it is given, for Azure Monitor and nobody 
       return { token: 'of-the-app', expiresOnTimestamp: Date.now() + 3_600_000 };
     },
   };
-  authorizations.length = 0;
-  const stop = startAzureMonitor({ connectionString, credential, version: '1', onTrouble, caPem });
+  ingestion.authorizations.length = 0;
+  const stop = start(credential);
   makeTelemetry(systemClock).count('pgcmk.poison', 1, { queue: 'probe-keks' });
   await stop();
-  expect(new Set(authorizations)).toEqual(new Set(['Bearer of-the-app']));
+  expect(new Set(ingestion.authorizations)).toEqual(new Set(['Bearer of-the-app']));
   expect(new Set(scopes.flat())).toEqual(new Set(['https://monitor.azure.com/.default']));
 });
 
 test('that nothing is taken is told, and ends nothing', async () => {
-  answer = 403;
+  ingestion.answer.status = 403;
   const credential = {
     getToken: async () => ({ token: 'of-the-app', expiresOnTimestamp: Date.now() + 3_600_000 }),
   };
-  const stop = startAzureMonitor({ connectionString, credential, version: '1', onTrouble, caPem });
+  const stop = start(credential);
   makeTelemetry(systemClock).count('pgcmk.poison', 1, { queue: 'probe-keks' });
   await stop();
   expect(troubles.join()).toContain('answers 403');
