@@ -48,6 +48,8 @@ export interface SeenServer {
 
 export interface SeenKek {
   readonly kek: KekName;
+  /** Grows with every change of the key's status, target or policy. */
+  readonly epoch: number;
   readonly rotation: string;
   readonly servers: readonly SeenServer[];
 }
@@ -124,14 +126,18 @@ export function judgeEpochs(before: SeenKek, after: SeenKek): readonly Violation
 
 /** Two looks at the same KEK, at any time: what counts upwards never counts down, as a lost write would make it. */
 export function judgeOrder(before: SeenKek, after: SeenKek): readonly Violation[] {
+  const invariant = 'no row goes back to an earlier state';
   const earlier = new Map(before.servers.map((server) => [server.serverId, server]));
-  return after.servers.flatMap(({ serverId, accessEpoch, sequence }) => {
+  const keks = after.epoch >= before.epoch ? [] : [`${after.kek}: epoch ${before.epoch} → ${after.epoch}`];
+  const servers = after.servers.flatMap(({ serverId, accessEpoch, sequence }) => {
     const was = earlier.get(serverId);
     const goesOn = was === undefined || (accessEpoch >= was.accessEpoch && sequence >= was.sequence);
     if (goesOn) return [];
-    const detail = `${serverId}: access epoch ${was.accessEpoch} → ${accessEpoch}, wrappings ${was.sequence} → ${sequence}`;
-    return [{ invariant: 'no row goes back to an earlier state' as const, detail }];
+    return [
+      `${serverId}: access epoch ${was.accessEpoch} → ${accessEpoch}, wrappings ${was.sequence} → ${sequence}`,
+    ];
   });
+  return [...keks, ...servers].map((detail) => ({ invariant, detail }));
 }
 
 export function judgeRecords(seen: SeenRecords): readonly Violation[] {

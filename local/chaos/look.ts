@@ -50,7 +50,7 @@ export async function lookAtKek(
       real: real === undefined || servers === 'rows' ? null : await lookAtServer(real),
     });
   }
-  return { kek: name, rotation: snapshot.kek.rotation.state, servers: seen };
+  return { kek: name, epoch: snapshot.kek.epoch, rotation: snapshot.kek.rotation.state, servers: seen };
 }
 
 async function lookAtServer({ server, client, openBefore }: RealServer): Promise<SeenServer['real']> {

@@ -32,6 +32,7 @@ const revoked: SeenServer = {
 };
 const kekOf = (...servers: readonly SeenServer[]): SeenKek => ({
   kek: 'payments',
+  epoch: 4,
   rotation: 'idle',
   servers,
 });
@@ -105,6 +106,8 @@ test('judgeOrder finds rows that went back', () => {
   expect(judgeOrder(kekOf(), kekOf(ready))).toEqual([]);
   expect(names(judgeOrder(kekOf(ready), kekOf({ ...ready, accessEpoch: 2 })))).toEqual([invariant]);
   expect(names(judgeOrder(kekOf(ready), kekOf({ ...ready, sequence: 0 })))).toEqual([invariant]);
+  expect(names(judgeOrder(kekOf(ready), { ...kekOf(ready), epoch: 3 }))).toEqual([invariant]);
+  expect(judgeOrder(kekOf(ready), { ...kekOf(ready), epoch: 5 })).toEqual([]);
 });
 
 describe('judgeRecords', () => {
