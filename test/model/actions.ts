@@ -1,4 +1,5 @@
 // Everything that may happen: to the customer's keys, to the servers, to messages, to workers, to single steps.
+import type { Place } from './io.ts';
 import { KEKS, SERVERS } from './site.ts';
 import type { Refusal, Trouble } from './vault.ts';
 
@@ -23,9 +24,13 @@ export type Action =
   /** So many steps of one worker, which takes up a message first where it has none. */
   | { readonly do: 'step'; readonly worker: number; readonly steps: number }
   | { readonly do: 'crash' | 'freeze' | 'thaw'; readonly worker: number }
+  /** What becomes of a worker when it next comes to such a step. */
+  | { readonly do: 'trap'; readonly worker: number; readonly place: Place; readonly how: 'crash' | 'freeze' }
   | { readonly do: 'spoil'; readonly worker: number; readonly how: 'before' | 'after' | 'conflict' }
   /** Every worker that isn't frozen, a step each in turn, until nothing is visible any more. */
   | { readonly do: 'work' }
+  /** A few seconds of what the app does by itself. */
+  | { readonly do: 'go on' }
   | { readonly do: 'wait'; readonly seconds: number };
 
 /** Two workers a queue, each a process of its own. */
@@ -61,6 +66,22 @@ export const givenBack = (versions: number): readonly Action[] =>
       { do: 'extend', key, version },
     ]).flat(),
   ]);
+
+export const goingOn: readonly Action[] = [{ do: 'wait', seconds: 4 }, { do: 'probe' }, { do: 'work' }];
+
+/** An access worker stands still with an order in its hand, the key is lost and found meanwhile, and then it wakes up. */
+export const lateOrder: readonly Action[] = [
+  { do: 'trap', worker: 6, place: 'postgres', how: 'freeze' },
+  { do: 'disable', key: 0, version: 0 },
+  { do: 'go on' },
+  { do: 'wait', seconds: 31 },
+  { do: 'go on' },
+  { do: 'enable', key: 0, version: 0 },
+  { do: 'go on' },
+  { do: 'go on' },
+  { do: 'thaw', worker: 6 },
+  { do: 'work' },
+];
 
 /** One round of quiet times: the probe, and now and then a sweep. */
 export const ROUND_SECONDS = 20;

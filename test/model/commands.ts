@@ -1,6 +1,7 @@
 // Actions as commands of fast-check, against what was promised.
 import fc from 'fast-check';
 import { type Action, givenBack, toText, WORKERS } from './actions.ts';
+import { PLACES } from './io.ts';
 import { Machine, type Plants } from './machine.ts';
 import { Promised } from './promise.ts';
 import { KEKS, SERVERS } from './site.ts';
@@ -56,6 +57,18 @@ const faults: readonly fc.Arbitrary<Action>[] = [
   fc.record({ do: fc.constantFrom('stop server', 'start server'), server }),
   fc.record({ do: fc.constantFrom('lose', 'duplicate', 'delay', 'prefer'), position }),
   fc.record({ do: fc.constantFrom('crash', 'freeze', 'thaw'), worker }),
+  fc.record({
+    do: fc.constant('trap'),
+    worker,
+    place: fc.constantFrom(...PLACES),
+    how: fc.constantFrom('crash', 'freeze', 'freeze'),
+  }),
+  fc.record({
+    do: fc.constant('trap'),
+    worker: fc.constantFrom(6, 7),
+    place: fc.constant('postgres'),
+    how: fc.constant('freeze'),
+  }),
   fc.record({ do: fc.constant('spoil'), worker, how: fc.constantFrom('before', 'after', 'conflict') }),
 ];
 const work: readonly fc.Arbitrary<Action>[] = [
@@ -64,7 +77,8 @@ const work: readonly fc.Arbitrary<Action>[] = [
   fc.record({ do: fc.constant('step'), worker, steps: fc.integer({ min: 1, max: 16 }) }),
   fc.record({ do: fc.constant('step'), worker, steps: fc.integer({ min: 1, max: 16 }) }),
   fc.record({ do: fc.constant('step'), worker, steps: fc.integer({ min: 1, max: 16 }) }),
-  fc.record({ do: fc.constant('work') }),
+  fc.record({ do: fc.constantFrom('work', 'go on', 'go on', 'go on') }),
+  fc.record({ do: fc.constant('go on') }),
   fc.record({ do: fc.constant('wait'), seconds: fc.constantFrom(1, 4, 31, 70, 400, 90_000) }),
 ];
 

@@ -13,16 +13,17 @@ import type { Messages } from './messages.ts';
 import { timedOut } from './site.ts';
 
 export class Gate {
-  readonly #waiting: ((fault: Fault) => void)[] = [];
+  readonly #waiting: { readonly place: Place; readonly go: (fault: Fault) => void }[] = [];
   #passing: Promise<unknown> = Promise.resolve();
 
-  get isWaitedAt(): boolean {
-    return this.#waiting.length > 0;
+  /** The step that is next; null: nobody waits. */
+  get next(): Place | null {
+    return this.#waiting[0]?.place ?? null;
   }
 
   /** Whoever came first goes on, and comes to where it stops next. */
   async letOn(fault: Fault): Promise<void> {
-    this.#waiting.shift()?.(fault);
+    this.#waiting.shift()?.go(fault);
     await this.quiet();
   }
 
@@ -34,7 +35,7 @@ export class Gate {
 
   /** A step: `lost` is what comes of one that has no answer. */
   async pass<T>(place: Place, act: () => Promise<T>, lost: () => T): Promise<T> {
-    const fault = await new Promise<Fault>((go) => this.#waiting.push(go));
+    const fault = await new Promise<Fault>((go) => this.#waiting.push({ place, go }));
     if (fault === 'before') return lost();
     if (fault === 'conflict' && place === 'store.write') throw conflict();
     const acting = act();

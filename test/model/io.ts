@@ -5,6 +5,14 @@ import { CmkError, isCmkError } from '../../shared/domain/errors.ts';
 /** What the next step is to. */
 export type Place = 'store.read' | 'store.write' | 'queue' | 'vault' | 'postgres';
 
+export const PLACES: readonly Place[] = ['store.read', 'store.write', 'queue', 'vault', 'postgres'];
+
+/** What a worker runs into at its next step of a kind. */
+export interface Trap {
+  readonly place: Place;
+  readonly how: 'crash' | 'freeze';
+}
+
 /**
  * What happens to a step. `before`: it doesn't take effect. `after`: it does, and its answer is lost. `conflict`:
  * somebody else has written the row; it means nothing but to a write.

@@ -4,6 +4,7 @@ import type { ServerRow } from '../../shared/domain/server.ts';
 import {
   type Action,
   faultsEnd,
+  goingOn,
   LEAST_ROUNDS,
   MOST_ROUNDS,
   QUIET_ROUNDS,
@@ -11,7 +12,7 @@ import {
   WORKERS,
 } from './actions.ts';
 import { begin } from './beginning.ts';
-import type { Fault, Program } from './io.ts';
+import type { Fault, Program, Trap } from './io.ts';
 import { type Message, Messages } from './messages.ts';
 import { Postgres } from './postgres.ts';
 import { programOf } from './programs.ts';
@@ -35,6 +36,7 @@ interface Worker {
   /** Its message has become visible again meanwhile: it isn't this worker's to take away. */
   overdue: boolean;
   fault: Fault;
+  trap: Trap | null;
 }
 
 const RUNAWAY = 20_000;
@@ -63,6 +65,7 @@ export class Machine {
       frozen: false,
       overdue: false,
       fault: 'none',
+      trap: null,
     }));
   }
 
@@ -141,11 +144,17 @@ export class Machine {
       case 'thaw':
         this.#worker(action.worker).frozen = false;
         return;
+      case 'trap':
+        this.#worker(action.worker).trap = action;
+        return;
       case 'spoil':
         this.#worker(action.worker).fault = action.how;
         return;
       case 'work':
         this.#work();
+        return;
+      case 'go on':
+        for (const one of goingOn) this.perform(one);
         return;
       case 'wait':
         this.now += action.seconds * 1000;
@@ -156,7 +165,7 @@ export class Machine {
   /** Faults stop, and everything runs on until there is nothing left to do. */
   settle(): void {
     for (const action of faultsEnd) this.perform(action);
-    for (const worker of this.#workers) worker.fault = 'none';
+    for (const worker of this.#workers) Object.assign(worker, { fault: 'none', trap: null });
     let quiet = 0;
     for (let round = 1; round <= MOST_ROUNDS; round += 1) {
       for (const action of roundOf(round)) this.perform(action);
@@ -201,11 +210,19 @@ export class Machine {
 
   #resume(worker: Worker, fault: Fault): void {
     try {
-      if (worker.program?.next(fault).done === true) this.#end(worker, false);
+      const next = worker.program?.next(fault);
+      if (next?.done === true) this.#end(worker, false);
+      else if (worker.trap !== null && worker.trap.place === next?.value) this.#spring(worker, worker.trap);
     } catch (error) {
       if (!isExpected(error)) throw error;
       this.#end(worker, true);
     }
+  }
+
+  #spring(worker: Worker, { how }: Trap): void {
+    worker.trap = null;
+    if (how === 'crash') this.#crash(worker);
+    else this.#freeze(worker);
   }
 
   #end(worker: Worker, failed: boolean): void {

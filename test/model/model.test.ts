@@ -3,8 +3,10 @@
 // traces; fast-check prints the seed and the shortest trace of one that fails.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { runTrace, type Trace, traces } from './commands.ts';
-import type { Plants } from './machine.ts';
+import { lateOrder } from './actions.ts';
+import { Perform, runTrace, type Trace, traces } from './commands.ts';
+import { Machine, type Plants } from './machine.ts';
+import { Promised } from './promise.ts';
 
 const numRuns = Number(process.env['FC_RUNS'] ?? 1000);
 const A_HANDFUL = 5;
@@ -33,6 +35,16 @@ function findCounterexample(plants: Plants, seed: number): readonly string[] | n
   const { counterexample } = fc.check(property, { numRuns: 2000, seed });
   return counterexample === null ? null : String(counterexample[0]).split(',');
 }
+
+test('a frozen worker that wakes up late is refused by its server, and nothing is left of its order', () => {
+  const machine = new Machine();
+  const promised = new Promised(machine);
+  machine.onStep = () => promised.check(machine);
+  for (const action of lateOrder) new Perform(action).run(promised, machine);
+  expect(machine.postgres.get('s1')?.refused).toBeGreaterThan(0);
+  machine.settle();
+  promised.checkWhole(machine);
+});
 
 describe('a fault planted in the model is found, and its trace shrinks to a few commands', () => {
   test.for<readonly [string, Plants]>([

@@ -11,6 +11,8 @@ export class Postgres {
   readonly closedByUs = new Set<string>();
   record: { readonly epoch: number; readonly desired: 'granted' | 'revoked' } | null = null;
   up = true;
+  /** Orders that came too late. */
+  refused = 0;
   readonly #forgetsClosed: boolean;
 
   constructor(forgetsClosed: boolean) {
@@ -22,8 +24,10 @@ export class Postgres {
     if (!this.up) return { kind: 'unreachable' };
     const desired = work === 'revoke' ? 'revoked' : 'granted';
     const { record } = this;
-    if (record !== null && (record.epoch > epoch || (record.epoch === epoch && record.desired !== desired)))
+    if (record !== null && (record.epoch > epoch || (record.epoch === epoch && record.desired !== desired))) {
+      this.refused += 1;
       return { kind: 'overtaken', epoch: record.epoch };
+    }
     this.record = { epoch, desired };
     if (work === 'revoke') {
       if (!this.#forgetsClosed) for (const name of this.open) this.closedByUs.add(name);

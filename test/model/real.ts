@@ -13,6 +13,7 @@ import { type MemoryServer, makeMemoryServerAccess } from '../fakes/server-acces
 import {
   type Action,
   faultsEnd,
+  goingOn,
   LEAST_ROUNDS,
   MOST_ROUNDS,
   QUIET_ROUNDS,
@@ -21,7 +22,7 @@ import {
 } from './actions.ts';
 import { firstKek, firstRow, firstVersion } from './beginning.ts';
 import { Gate } from './gate.ts';
-import type { Fault } from './io.ts';
+import type { Fault, Trap } from './io.ts';
 import { type Message, Messages } from './messages.ts';
 import { deliver, type Instance, startInstance } from './real-process.ts';
 import { EVENT, KEKS, SERVERS, STRANGER } from './site.ts';
@@ -37,6 +38,7 @@ interface Worker {
   frozen: boolean;
   overdue: boolean;
   fault: Fault;
+  trap: Trap | null;
 }
 
 export class Real {
@@ -64,6 +66,7 @@ export class Real {
       frozen: false,
       overdue: false,
       fault: 'none',
+      trap: null,
     }));
   }
 
@@ -133,11 +136,17 @@ export class Real {
       case 'thaw':
         this.#worker(action.worker).frozen = false;
         return;
+      case 'trap':
+        this.#worker(action.worker).trap = action;
+        return;
       case 'spoil':
         this.#worker(action.worker).fault = action.how;
         return;
       case 'work':
         return await this.#work();
+      case 'go on':
+        for (const one of goingOn) await this.perform(one);
+        return;
       case 'wait':
         this.now += action.seconds * 1000;
         return;
@@ -190,7 +199,7 @@ export class Real {
 
   async settle(): Promise<void> {
     for (const action of faultsEnd) await this.perform(action);
-    for (const worker of this.#workers) worker.fault = 'none';
+    for (const worker of this.#workers) Object.assign(worker, { fault: 'none', trap: null });
     let quiet = 0;
     for (let round = 1; round <= MOST_ROUNDS; round += 1) {
       for (const action of roundOf(round)) await this.perform(action);
@@ -266,8 +275,16 @@ export class Real {
         });
       await instance.gate.quiet();
     }
-    if (worker.settled && !instance.gate.isWaitedAt) this.#end(worker, worker.failed);
+    const place = instance.gate.next;
+    if (worker.settled && place === null) this.#end(worker, worker.failed);
+    else if (worker.trap !== null && worker.trap.place === place) this.#spring(worker, worker.trap);
     return true;
+  }
+
+  #spring(worker: Worker, { how }: Trap): void {
+    worker.trap = null;
+    if (how === 'crash') this.#crash(worker);
+    else this.#freeze(worker);
   }
 
   #end(worker: Worker, failed: boolean): void {

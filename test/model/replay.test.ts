@@ -8,7 +8,7 @@ import { type Azurite, startAzurite } from '../../local/azurite.ts';
 import { makeTableStores } from '../../shared/azure/tables/table-stores.ts';
 import type { Stores } from '../contracts/stores.ts';
 import { makeMemoryStores } from '../fakes/memory-stores.ts';
-import { type Action, givenBack, toText } from './actions.ts';
+import { type Action, givenBack, lateOrder, toText } from './actions.ts';
 import { anyAction } from './commands.ts';
 import { Machine, type Plants } from './machine.ts';
 import { Real } from './real.ts';
@@ -65,6 +65,8 @@ describe('traces of the model, replayed with the real operations', () => {
     },
     RUN_MS,
   );
+
+  test('an order that comes too late', () => replay(lateOrder, makeMemoryStores(), true));
 
   test('a machine that goes its own way is told from the real operations', async () => {
     const outage: readonly Action[] = [
