@@ -71,7 +71,7 @@ export function time(text: string, now: Date): string {
   if (Number.isNaN(at.getTime())) {
     throw cliError(
       'UsageWrong',
-      `not a time: ${JSON.stringify(text)}`,
+      `not a time: ${JSON.stringify(text.slice(0, 100))}`,
       'Give an instant (2026-11-24T12:00:00Z), or how long ago: 30m, 24h, 7d.',
     );
   }

@@ -1,6 +1,7 @@
 // The HTTP API as the command line calls it: a token, a deadline, a few repeats, and errors that say what to do.
 import { Problem } from '../shared/api/common.ts';
 import { describeError } from '../shared/domain/errors.ts';
+import { parseJson } from '../shared/domain/parse-json.ts';
 import { CliError, cliError } from './cli-error.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import type { CliIo } from './io.ts';
@@ -132,7 +133,7 @@ function parseBase(url: string): string {
   const fault = (why: string) =>
     cliError(
       'ConfigWrong',
-      `${why}: ${url}`,
+      `${why}: ${url.slice(0, 500)}`,
       'Give the URL of the function app: https://{app}.azurewebsites.net',
     );
   if (parsed === null) throw fault('not a URL');
@@ -190,17 +191,13 @@ async function readJson(response: Response, base: string): Promise<unknown> {
   } catch (error) {
     throw unreachable(base, error);
   }
-  try {
-    return text === '' ? undefined : JSON.parse(text);
-  } catch (error) {
-    if (!response.ok) return undefined;
-    throw cliError(
-      'AnswerNotUnderstood',
-      `${base} answered ${response.status} with something that is no JSON`,
-      'Check the URL, and what is between you and the app.',
-      error,
-    );
-  }
+  const body = parseJson(text);
+  if (body !== undefined || text === '' || !response.ok) return body;
+  throw cliError(
+    'AnswerNotUnderstood',
+    `${base} answered ${response.status} with something that is no JSON`,
+    'Check the URL, and what is between you and the app.',
+  );
 }
 
 function unreachable(base: string, error: unknown): CliError {

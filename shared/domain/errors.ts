@@ -99,6 +99,10 @@ export function isCmkError(error: unknown, code?: ErrorCode): error is CmkError 
 
 /** The text of anything that was thrown, for a log line or a row; one line, at most 500 characters. */
 export function describeError(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : toText(error);
   return text.replaceAll(/\s+/g, ' ').slice(0, 500);
 }
+
+/** Of some objects no text can be made: String() would throw. */
+const toText = (value: unknown): string =>
+  typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value);

@@ -1,8 +1,8 @@
 // The long run: a million inputs over all targets, in a process with a small heap. Prints a table, and writes
-// docs/reliability/fuzz.json. FC_RUNS: inputs in all. SEED: another million. ONLY: targets with this in their name, to
-// see them alone.
+// docs/reliability/fuzz.json. FC_RUNS: inputs in all. SEED: another million. ONLY: targets with this in their name are
+// run again, and put in their place in the report.
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { getHeapStatistics } from 'node:v8';
 import { findSlow } from './growth.ts';
@@ -26,7 +26,7 @@ interface Line extends TargetReport {
 
 /** In the process with the small heap: a line for each target, from the one of this number. */
 async function runFrom(first: number): Promise<void> {
-  const shares = chosen.reduce((sum, { share }) => sum + share, 0);
+  const shares = targets.reduce((sum, { share }) => sum + share, 0);
   for (const target of chosen.slice(first)) {
     const begin = performance.now();
     const runs = Math.ceil((total * target.share) / shares);
@@ -81,15 +81,20 @@ const totalsOf = (lines: readonly Line[]) => ({
 });
 
 /** After each target: a run that is stopped has shown something too. */
-function write(lines: readonly Line[]): void {
+function write(fresh: readonly Line[]): void {
+  const before: readonly Line[] = only === '' ? [] : JSON.parse(readFileSync(FILE, 'utf8')).lines;
+  const lines = targets.flatMap(({ name }) => {
+    const line = [...fresh, ...before].find(({ target }) => target === name);
+    return line === undefined ? [] : [line];
+  });
   const report = {
     seed,
     node: process.version,
     heapMb: HEAP_MB,
-    ofTargets: chosen.length,
+    ofTargets: targets.length,
     ...totalsOf(lines),
   };
-  if (only === '') writeFileSync(FILE, `${JSON.stringify({ ...report, lines }, null, 2)}\n`);
+  writeFileSync(FILE, `${JSON.stringify({ ...report, lines }, null, 2)}\n`);
 }
 
 async function main(): Promise<void> {

@@ -13,6 +13,7 @@ import { makeTokenSource } from '../../../cli/token.ts';
 import { makeChainCheck } from '../../../cli/verify/check-chains.ts';
 import { checkStatement, readKeys } from '../../../cli/verify/check-statement.ts';
 import { findCutOff, toHeads } from '../../../cli/verify/heads.ts';
+import { isRecord } from '../../../functions/events/event-fields.ts';
 import { toKey } from '../../../functions/http/to-key.ts';
 import { AuditPage } from '../../../shared/api/audit.ts';
 import { KeyPage } from '../../../shared/api/keys.ts';
@@ -24,6 +25,8 @@ import { fullKek, fullVersion } from '../../fixtures/rows.ts';
 import { ARGUMENT, jsonTarget, type Target, textTarget, valueTarget } from '../target.ts';
 
 const V = 'a'.repeat(32);
+/** What is asked for at once has 1,000 items at most. */
+const PAGE = 32 * 1024;
 const NOW = new Date('2030-01-01T00:00:00Z');
 const kek = { vault: 'v1.vault.azure.net', name: 'k1' };
 
@@ -47,7 +50,7 @@ function toResponse(input: unknown): Response {
   const isStatus =
     Number.isInteger(status) && status >= 200 && status <= 599 && ![204, 205, 304].includes(status);
   const sent = new Headers();
-  for (const [name, value] of Object.entries(Object(headers))) {
+  for (const [name, value] of Object.entries(isRecord(headers) ? headers : {})) {
     try {
       sent.set(name, String(value));
     } catch {
@@ -229,18 +232,21 @@ export const cliTargets: readonly Target[] = [
   }),
   valueTarget({
     name: 'listings of the app: keys',
+    most: PAGE,
     codes: ANSWER_CODES,
     examples: [{ keys: [key], cursor: 'c' }],
     parse: (body) => parseAnswer(KeyPage, { body }),
   }),
   valueTarget({
     name: 'listings of the app: audit',
+    most: PAGE,
     codes: ANSWER_CODES,
     examples: [{ records: [JSON.parse(entry)], cursor: null }],
     parse: (body) => parseAnswer(AuditPage, { body }),
   }),
   valueTarget({
     name: 'listings of the app: servers',
+    most: PAGE,
     codes: ANSWER_CODES,
     examples: [{ servers: [], held: [{ serverId: 'db-1', problem: 'p' }], cursor: null }],
     parse: (body) => parseAnswer(ServerPage, { body }),

@@ -48,6 +48,10 @@ describe('describeError', () => {
     ['an error of several lines', new Error('a\n\tb   c'), 'Error: a b c'],
     ['a text', 'no', 'no'],
     ['nothing', undefined, 'undefined'],
+    ['null', null, 'null'],
+    ['a number', 7, '7'],
+    ['an object', { message: 'no' }, '[object Object]'],
+    ['an object of which no text can be made', { toString: null, valueOf: null }, '[object Object]'],
   ])('%s', (_, thrown, text) => expect(describeError(thrown)).toBe(text));
 
   test('says at most 500 characters', () => {
