@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { time } from '../../cli/arguments.ts';
 import { makeApiClient } from '../../cli/client.ts';
 import { checkStatement, readKeys } from '../../cli/verify/check-statement.ts';
 import { parseAuditRecord, splitRecords } from '../../functions/events/parse-audit-record.ts';
@@ -12,6 +13,7 @@ import { splitEvents } from '../../functions/events/parse-key-event.ts';
 import { parseExportManifest } from '../../shared/api/table-export.ts';
 import { versionFormat } from '../../shared/azure/tables/kek-rows.ts';
 import { serverFormat } from '../../shared/azure/tables/server-rows.ts';
+import { toStoreError } from '../../shared/azure/tables/table-errors.ts';
 import { toSeenResponse, toVaultFault } from '../../shared/azure/vault/vault-fault.ts';
 import { Dek } from '../../shared/domain/dek.ts';
 import { LATEST_INSTANT } from '../../shared/domain/instant.ts';
@@ -103,6 +105,20 @@ describe('found by fuzzing', () => {
     const before = process.threadCpuUsage();
     makeApiClient({ url, token: () => async () => '', io });
     expect(process.threadCpuUsage(before).user / 1000).toBeLessThan(100);
+  });
+
+  test('arguments without an end, which are not repeated in the message', () => {
+    const io = { fetch, sleep: async () => undefined, now: () => NOW };
+    const long = 'h'.repeat(100_000);
+    for (const use of [
+      () => time(long, NOW),
+      () => makeApiClient({ url: long, token: () => async () => '', io }),
+    ])
+      expect(use).toThrow(/^[^]{1,1000}$/);
+  });
+
+  test('a failure of storage of which no text can be made', () => {
+    expect(toStoreError(NO_PRIMITIVE, 'reading')).toMatchObject({ code: 'StoreUnavailable' });
   });
 
   test('a schedule without an end', () => {
