@@ -110,11 +110,9 @@ describe('found by fuzzing', () => {
   test('arguments without an end, which are not repeated in the message', () => {
     const io = { fetch, sleep: async () => undefined, now: () => NOW };
     const long = 'h'.repeat(100_000);
-    for (const use of [
-      () => time(long, NOW),
-      () => makeApiClient({ url: long, token: () => async () => '', io }),
-    ])
-      expect(use).toThrow(/^[^]{1,1000}$/);
+    const uses = [() => time(long, NOW), () => makeApiClient({ url: long, token: () => async () => '', io })];
+    const message = expect.not.stringContaining('h'.repeat(1000));
+    for (const use of uses) expect(use).toThrow(expect.objectContaining({ message }));
   });
 
   test('a failure of storage of which no text can be made', () => {
