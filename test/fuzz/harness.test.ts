@@ -5,7 +5,7 @@ import { findSlow } from './growth.ts';
 import { runTarget } from './run-target.ts';
 import { jsonTarget, type Target, textTarget, valueTarget } from './target.ts';
 
-const OPTIONS = { runs: 300, seed: 1 };
+const OPTIONS = { runs: 300, seed: 1, mostMs: 100 };
 
 const refuse = (message = 'no'): never => {
   throw new CmkError('InvalidMessage', message, { remedy: 'Send another.' });
@@ -74,7 +74,7 @@ describe('a planted parser', () => {
         }
       },
     });
-    const { faults } = await runTarget(target, { runs: 3000, seed: 1 });
+    const { faults } = await runTarget(target, { ...OPTIONS, runs: 3000 });
     expect(faults).toMatchObject([{ kind: 'untyped', message: expect.stringContaining('TypeError') }]);
     expect(faults[0]?.example.length).toBeLessThan(1000);
   });
@@ -91,7 +91,7 @@ describe('a planted parser', () => {
     let calls = 0;
     const target = planted(() => {
       calls += 1;
-      if (calls === 1) work(80);
+      if (calls === 1) work(150);
     });
     expect((await runTarget(target, { ...OPTIONS, runs: 3 })).faults).toEqual([]);
   });
@@ -113,8 +113,8 @@ describe('a planted parser', () => {
 
   test('that is quadratic is found by text that grows', async () => {
     const quadratic = planted((text) => /,+$/.test(text));
-    expect((await findSlow(quadratic, [',']))[0]).toMatchObject({ piece: ',' });
+    expect((await findSlow(quadratic, OPTIONS.mostMs, [',']))[0]).toMatchObject({ piece: ',' });
     const linear = planted((text) => text.split(',').length);
-    expect(await findSlow(linear, [','])).toEqual([]);
+    expect(await findSlow(linear, OPTIONS.mostMs, [','])).toEqual([]);
   });
 });

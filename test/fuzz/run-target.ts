@@ -6,8 +6,6 @@ import { CmkError } from '../../shared/domain/errors.ts';
 import type { Recipe } from './edits.ts';
 import type { Target } from './target.ts';
 
-/** Longer than this no input may take, up to a megabyte. */
-export const MOST_MS = 50;
 /** A busy machine stops anything for a while: of so many further tries the least counts. */
 const TRIES = 10;
 /** A fault is made smaller for so long. */
@@ -64,12 +62,17 @@ async function attempt(target: Target, input: unknown): Promise<Outcome> {
   }
 }
 
-/** The least that this input takes, of the clock or of the processor. */
-export async function leastMs(target: Target, input: unknown, first: number): Promise<number> {
+/** The least that this input takes, of the clock or of the processor, or whatever is no more than `mostMs`. */
+export async function leastMs(
+  target: Target,
+  input: unknown,
+  first: number,
+  mostMs: number,
+): Promise<number> {
   let least = first;
-  for (let tries = 0; tries < TRIES && least > MOST_MS; tries += 1) {
+  for (let tries = 0; tries < TRIES && least > mostMs; tries += 1) {
     // No machine is busy in that way: more tries would only take longer.
-    if (tries === 2 && least > 3 * MOST_MS) break;
+    if (tries === 2 && least > 3 * mostMs) break;
     const before = process.threadCpuUsage();
     const { ms } = await attempt(target, input);
     const { user, system } = process.threadCpuUsage(before);
@@ -97,8 +100,8 @@ export function sizeOf(value: unknown, most: number): number {
   return size;
 }
 
-function judge(target: Target, input: unknown, outcome: Outcome, ms: number): void {
-  if (ms > MOST_MS) throw new Found('slow', `it takes ${Math.round(ms)} ms`);
+function judge(target: Target, input: unknown, outcome: Outcome, ms: number, mostMs: number): void {
+  if (ms > mostMs) throw new Found('slow', `it takes ${Math.round(ms)} ms`);
   if (outcome.code === null) {
     const most = GROWTH * sizeOf(input, 2 ** 24) + MOST_SMALL;
     if (sizeOf(outcome.value, most) > most) throw new Found('large', `what it gives is larger than ${most}`);
@@ -118,9 +121,11 @@ const describe = (error: unknown): string =>
 export interface RunOptions {
   readonly runs: number;
   readonly seed: number;
+  /** Longer than this no input may take, up to a megabyte. */
+  readonly mostMs: number;
 }
 
-export async function runTarget(target: Target, { runs, seed }: RunOptions): Promise<TargetReport> {
+export async function runTarget(target: Target, { runs, seed, mostMs }: RunOptions): Promise<TargetReport> {
   const seen = { inputs: 0, values: 0, slowestMs: 0 };
   const refused = new Map<string, number>();
   let foundAt: number | null = null;
@@ -130,13 +135,13 @@ export async function runTarget(target: Target, { runs, seed }: RunOptions): Pro
     const input = target.build(recipe);
     fc.pre(sizeOf(input, target.most) <= target.most);
     const outcome = await attempt(target, input);
-    const ms = await leastMs(target, input, outcome.ms);
+    const ms = await leastMs(target, input, outcome.ms, mostMs);
     seen.inputs += 1;
     seen.slowestMs = Math.max(seen.slowestMs, ms);
     if (outcome.code === null) seen.values += 1;
     else if (outcome.code !== undefined) refused.set(outcome.code, (refused.get(outcome.code) ?? 0) + 1);
     try {
-      judge(target, input, outcome, ms);
+      judge(target, input, outcome, ms, mostMs);
     } catch (fault) {
       // What is slow is shown as it is: making it smaller takes as long each time.
       const isSlow = fault instanceof Found && fault.kind === 'slow';
