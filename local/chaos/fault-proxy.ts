@@ -19,6 +19,8 @@ export type Fault =
   | { readonly kind: 'statusAfter'; readonly status: number }
   /** No answer at all; the service never hears of it. `calm` ends it. */
   | { readonly kind: 'hang' }
+  /** The request takes effect; the answer begins, and never ends. `calm` ends it. */
+  | { readonly kind: 'stall' }
   /** It goes through late; what was sent after it may come first. */
   | { readonly kind: 'delay'; readonly ms: number }
   /** The service gets it twice; the second answer is the one that counts. */
@@ -62,10 +64,11 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
     if (fault?.kind === 'resetBefore') return void request.socket.destroy();
     if (fault?.kind === 'status')
       return void response.writeHead(fault.status, { ...fault.headers }).end(fault.body);
-    if (fault?.kind === 'hang') {
+    const keepHanging = () => {
       hanging.add(request);
-      return void request.socket.once('close', () => hanging.delete(request));
-    }
+      request.socket.once('close', () => hanging.delete(request));
+    };
+    if (fault?.kind === 'hang') return keepHanging();
     if (fault?.kind === 'delay') await sleep(fault.ms);
     const origin = target();
     if (origin === undefined) return void request.socket.destroy();
@@ -78,6 +81,12 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
     const answer = await ask();
     if (fault?.kind === 'resetAfter') return void request.socket.destroy();
     if (fault?.kind === 'statusAfter') return void response.writeHead(fault.status).end();
+    if (fault?.kind === 'stall') {
+      const { 'transfer-encoding': _, ...headers } = answer.headers;
+      response.writeHead(answer.status, { ...headers, 'content-length': answer.body.length + 2 });
+      response.write(Buffer.concat([answer.body, Buffer.from(' ')]));
+      return keepHanging();
+    }
     const told = fault?.kind === 'reverse' ? reverseMessages(answer.body) : answer.body;
     response.writeHead(answer.status, answer.headers).end(told);
   };

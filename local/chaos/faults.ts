@@ -44,6 +44,8 @@ export function toFault(
       return { kind: 'statusAfter', status: 500 };
     case 'timeout':
       return { kind: 'hang' };
+    case 'stalled':
+      return { kind: 'stall' };
     case 'slow':
       return { kind: 'delay', ms: Math.ceil(random * SLOW_MS) };
     case 'garbage':

@@ -1,6 +1,7 @@
 // npm run chaos: rounds of faults on the whole stack; exits with 1 where an invariant broke, and says how to replay it.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { describePlan, type Plan, planRound } from './plan.ts';
 import { type ChaosReport, countViolations, formatRound, formatSummary } from './report.ts';
@@ -14,6 +15,8 @@ const ROUNDS_A_SITE = 20;
 const KEPT_LOG_LINES = 2000;
 const SHOWN_VIOLATIONS = 8;
 const MOST_STARTS = 5;
+/** A round may wait for the fleet twice, and for every deed to end. Whatever takes longer stands still. */
+const WAITS_A_ROUND = 3;
 
 interface Options {
   readonly seed: number;
@@ -74,7 +77,7 @@ class Run {
     if (verbose) for (const line of describePlan(plan)) this.say(line);
     this.#log.length = 0;
     const context = await this.#site();
-    const report = await playRound(context, plan).catch((error: unknown) => toFailed(plan, error));
+    const report = await this.#playInTime(context, plan).catch((error: unknown) => toFailed(plan, error));
     this.#rounds.push(report);
     for (const { deed } of plan.actions) count(this.#deeds, deed.kind === 'key' ? deed.deed : deed.kind);
     this.say(formatRound(report));
@@ -87,6 +90,22 @@ class Run {
     await write(file, `${this.#log.join('\n')}\n`);
     this.say(`   what the hosts said: ${file}`);
     if (plan.seed < seed + rounds - 1) await this.close();
+  }
+
+  async #playInTime(context: RoundContext, plan: Plan): Promise<RoundReport> {
+    const seconds = WAITS_A_ROUND * this.#options.limitSeconds;
+    const over = new AbortController();
+    const standstill = sleep(seconds * 1000, undefined, { signal: over.signal }).then(() => {
+      // Whoever still waits for an answer would keep the site from being stopped.
+      context.site.network.calm();
+      throw new Error(`it stood still: it has not ended after ${seconds} s`);
+    });
+    try {
+      return await Promise.race([playRound(context, plan), standstill]);
+    } finally {
+      over.abort();
+      standstill.catch(() => undefined);
+    }
   }
 
   /** The site of the rounds so far, or a fresh one. */

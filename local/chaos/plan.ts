@@ -35,6 +35,7 @@ export const VAULT_FAULTS = [
   'reset',
   'answer lost',
   'timeout',
+  'stalled',
   'slow',
   'garbage',
   'truncated',
@@ -47,6 +48,7 @@ export const TABLE_FAULTS = [
   'answer lost',
   '500 after',
   'timeout',
+  'stalled',
   'slow',
 ] as const;
 export const QUEUE_FAULTS = [
@@ -56,9 +58,10 @@ export const QUEUE_FAULTS = [
   'duplicate',
   'reorder',
   'timeout',
+  'stalled',
   'slow',
 ] as const;
-export const BLOB_FAULTS = ['500', 'reset', 'answer lost', 'slow'] as const;
+export const BLOB_FAULTS = ['500', 'reset', 'answer lost', 'timeout', 'stalled', 'slow'] as const;
 export const WEBHOOK_FAULTS = ['500', 'reset', 'answer lost', 'duplicate', 'slow'] as const;
 export type FaultName =
   | (typeof VAULT_FAULTS)[number]

@@ -5,7 +5,7 @@ import { isSameKek, type KekId, parseKekId } from '../domain/key-id.ts';
 import { WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
 import type { Escrow } from '../ports/escrow.ts';
 import { openContainer, statusOf } from './blob-container.ts';
-import { storageUnavailable } from './storage-client.ts';
+import { storageUnavailable, withinLimit } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
 
 export interface BlobEscrow extends Escrow {
@@ -57,7 +57,9 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
     const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
     let text: string;
     try {
-      text = (await blob.downloadToBuffer()).toString();
+      text = (
+        await withinLimit((abortSignal) => blob.downloadToBuffer(undefined, undefined, { abortSignal }))
+      ).toString();
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
       throw storageUnavailable('the escrow could not be read', error);
@@ -71,10 +73,13 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
       const text = JSON.stringify(filed);
       const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
       try {
-        await blob.upload(text, Buffer.byteLength(text), {
-          conditions: { ifNoneMatch: '*' },
-          blobHTTPHeaders: { blobContentType: 'application/json' },
-        });
+        await withinLimit((abortSignal) =>
+          blob.upload(text, Buffer.byteLength(text), {
+            abortSignal,
+            conditions: { ifNoneMatch: '*' },
+            blobHTTPHeaders: { blobContentType: 'application/json' },
+          }),
+        );
         return wrapped;
       } catch (error) {
         // 409 BlobAlreadyExists, or 412: someone was first, perhaps an attempt of ours whose answer was lost.
@@ -89,10 +94,12 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
     placeOf: (serverId, kek) => `the blob ${escrowBlobName(serverId, kek)} in ${CONTAINER}`,
     async list(serverId) {
       try {
-        const keks: KekId[] = [];
-        for await (const { name } of container.listBlobsFlat({ prefix: `${serverId}/` }))
-          keks.push(fromBlobName(name, serverId));
-        return keks;
+        return await withinLimit(async (abortSignal) => {
+          const keks: KekId[] = [];
+          for await (const { name } of container.listBlobsFlat({ prefix: `${serverId}/`, abortSignal }))
+            keks.push(fromBlobName(name, serverId));
+          return keks;
+        });
       } catch (error) {
         throw isCmkError(error) ? error : storageUnavailable('the escrow could not be listed', error);
       }
@@ -100,14 +107,14 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
     async remove(serverId, kek) {
       const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
       try {
-        await blob.deleteIfExists({ deleteSnapshots: 'include' });
+        await withinLimit((abortSignal) => blob.deleteIfExists({ deleteSnapshots: 'include', abortSignal }));
       } catch (error) {
         throw storageUnavailable('the escrow did not give up a wrapping', error);
       }
     },
     async ensureContainer() {
       try {
-        await container.createIfNotExists();
+        await withinLimit((abortSignal) => container.createIfNotExists({ abortSignal }));
       } catch (error) {
         throw storageUnavailable('the escrow could not be created', error);
       }

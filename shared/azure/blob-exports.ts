@@ -8,7 +8,7 @@ import type { TableExport } from '../ports/export-catalog.ts';
 import type { ExportStore } from '../ports/export-store.ts';
 import { openContainer, statusOf } from './blob-container.ts';
 import { openBlockWriter } from './block-writer.ts';
-import { storageUnavailable } from './storage-client.ts';
+import { startLimit, storageUnavailable, withinLimit } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
 
 export interface BlobExports extends ExportStore {
@@ -43,10 +43,12 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
 
   const read = async (): Promise<{ readonly value: TableExport; readonly etag: string } | undefined> => {
     try {
-      const { etag = '', readableStreamBody } = await blob.download();
-      const chunks: Buffer[] = [];
-      for await (const chunk of readableStreamBody ?? []) chunks.push(Buffer.from(chunk));
-      return { value: parseManifest(Buffer.concat(chunks).toString()), etag };
+      return await withinLimit(async (abortSignal) => {
+        const { etag = '', readableStreamBody } = await blob.download(0, undefined, { abortSignal });
+        const chunks: Buffer[] = [];
+        for await (const chunk of readableStreamBody ?? []) chunks.push(Buffer.from(chunk));
+        return { value: parseManifest(Buffer.concat(chunks).toString()), etag };
+      });
     } catch (error) {
       if (error instanceof CmkError) throw error;
       if (isMissing(error)) return undefined;
@@ -61,13 +63,21 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
 
     async *read(folder, file) {
       const name = `${folder}/${file}`;
+      const limit = startLimit();
       try {
         const { readableStreamBody } = await container.getBlockBlobClient(name).download(0, undefined, {
+          abortSignal: limit.abortSignal,
           maxRetryRequests: READ_RETRIES,
         });
-        for await (const piece of readableStreamBody ?? []) yield Buffer.from(piece);
+        for await (const piece of readableStreamBody ?? []) {
+          limit.stop();
+          yield Buffer.from(piece);
+          limit.again();
+        }
       } catch (error) {
         throw storageUnavailable(`${name} could not be read`, error);
+      } finally {
+        limit.stop();
       }
     },
 
@@ -78,11 +88,14 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
       const text = JSON.stringify(manifest);
       parseManifest(text);
       try {
-        await blob.upload(text, Buffer.byteLength(text), {
-          // Invariant I-10: every write names the ETag it read.
-          conditions: held === undefined ? { ifNoneMatch: '*' } : { ifMatch: held.etag },
-          blobHTTPHeaders: { blobContentType: 'application/json' },
-        });
+        await withinLimit((abortSignal) =>
+          blob.upload(text, Buffer.byteLength(text), {
+            abortSignal,
+            // Invariant I-10: every write names the ETag it read.
+            conditions: held === undefined ? { ifNoneMatch: '*' } : { ifMatch: held.etag },
+            blobHTTPHeaders: { blobContentType: 'application/json' },
+          }),
+        );
       } catch (error) {
         if (![409, 412].includes(statusOf(error)))
           throw storageUnavailable('the catalog of exports took no entry', error);
@@ -95,7 +108,7 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
 
     ensureContainer: async () => {
       try {
-        await container.createIfNotExists();
+        await withinLimit((abortSignal) => container.createIfNotExists({ abortSignal }));
       } catch (error) {
         throw storageUnavailable('the catalog of exports could not be created', error);
       }

@@ -3,7 +3,7 @@ import type { BlockBlobClient } from '@azure/storage-blob';
 import { CmkError } from '../domain/errors.ts';
 import type { ExportWriter } from '../ports/export-store.ts';
 import { statusOf } from './blob-container.ts';
-import { storageUnavailable } from './storage-client.ts';
+import { storageUnavailable, withinLimit } from './storage-client.ts';
 
 /** A blob takes 50,000 blocks: 200 GB of these. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
@@ -22,7 +22,7 @@ export function openBlockWriter(blob: BlockBlobClient, blockBytes = BLOCK_BYTES)
     // All ids of a blob have one length.
     const id = Buffer.from(String(blocks.length).padStart(8, '0')).toString('base64');
     try {
-      await blob.stageBlock(id, block, block.length);
+      await withinLimit((abortSignal) => blob.stageBlock(id, block, block.length, { abortSignal }));
     } catch (error) {
       throw storageUnavailable(`${blob.name} took no block`, error);
     }
@@ -39,10 +39,13 @@ export function openBlockWriter(blob: BlockBlobClient, blockBytes = BLOCK_BYTES)
     close: async () => {
       await flush();
       try {
-        await blob.commitBlockList(blocks, {
-          conditions: { ifNoneMatch: '*' },
-          blobHTTPHeaders: { blobContentType: contentTypeOf(blob.name) },
-        });
+        await withinLimit((abortSignal) =>
+          blob.commitBlockList(blocks, {
+            abortSignal,
+            conditions: { ifNoneMatch: '*' },
+            blobHTTPHeaders: { blobContentType: contentTypeOf(blob.name) },
+          }),
+        );
       } catch (error) {
         if (![409, 412].includes(statusOf(error)))
           throw storageUnavailable(`${blob.name} could not be written`, error);

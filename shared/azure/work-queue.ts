@@ -5,7 +5,7 @@ import type { QueueName } from '../domain/message.ts';
 import type { QueueGauge } from '../ports/queue-gauge.ts';
 import type { Tracer } from '../ports/telemetry.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
-import { PIPELINE, storageUnavailable } from './storage-client.ts';
+import { PIPELINE, storageUnavailable, withinLimit } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
 
 export interface StorageWorkQueue extends WorkQueue, QueueGauge {
@@ -32,9 +32,13 @@ export function makeWorkQueue(
     const texts = messages.map((message) =>
       Buffer.from(JSON.stringify({ ...message, ...led })).toString('base64'),
     );
-    const options = { visibilityTimeout: Math.max(0, Math.round(delaySeconds)) };
+    const visibilityTimeout = Math.max(0, Math.round(delaySeconds));
     const sent = await Promise.allSettled(
-      texts.map((text) => lane.run(() => client.sendMessage(text, options))),
+      texts.map((text) =>
+        lane.run(() =>
+          withinLimit((abortSignal) => client.sendMessage(text, { visibilityTimeout, abortSignal })),
+        ),
+      ),
     );
     // All were tried: the caller sends them again, and a message that comes twice is harmless.
     const failed = sent.find((result) => result.status === 'rejected');
@@ -50,7 +54,9 @@ export function makeWorkQueue(
       try {
         return await Promise.all(
           NAMES.map(async (queue) => {
-            const { approximateMessagesCount = 0 } = await service.getQueueClient(queue).getProperties();
+            const { approximateMessagesCount = 0 } = await withinLimit((abortSignal) =>
+              service.getQueueClient(queue).getProperties({ abortSignal }),
+            );
             return { queue, messages: approximateMessagesCount };
           }),
         );
@@ -60,7 +66,11 @@ export function makeWorkQueue(
     },
     async ensureQueues() {
       try {
-        await Promise.all(NAMES.map((name) => service.getQueueClient(name).createIfNotExists()));
+        await Promise.all(
+          NAMES.map((name) =>
+            withinLimit((abortSignal) => service.getQueueClient(name).createIfNotExists({ abortSignal })),
+          ),
+        );
       } catch (error) {
         throw storageUnavailable('the queues could not be created', error);
       }

@@ -4,6 +4,7 @@ import type { CmkError } from '../../domain/errors.ts';
 import type { BreakerStore, KekStore } from '../../ports/kek-store.ts';
 import type { AuditStore, OutboxStore } from '../../ports/outbox-store.ts';
 import type { ServerIndex, ServerStore } from '../../ports/server-store.ts';
+import { withinLimit } from '../storage-client.ts';
 import { makeAuditTable } from './audit-table.ts';
 import { type ConditionalTable, makeConditionalTable } from './conditional-table.ts';
 import { makeKekTable } from './kek-table.ts';
@@ -31,8 +32,6 @@ export interface TableStoresOptions {
   readonly clientOptions?: Pick<TableServiceClientOptions, 'httpClient' | 'retryOptions'>;
 }
 
-/** Of one request: rows are small, so an answer that takes longer won't come. */
-const REQUEST_MILLISECONDS = 10_000;
 const RETRIES = { maxRetries: 3, retryDelayInMs: 500, maxRetryDelayInMs: 5000 };
 
 export function makeTableStores(options: TableStoresOptions): TableStores {
@@ -72,11 +71,11 @@ export function makeTableClient(
 
 type Policy = NonNullable<TableServiceClientOptions['additionalPolicies']>[number]['policy'];
 
-/** Without it a connection that went dead is waited on for ever. */
 const deadline: Policy = {
   name: 'deadline',
-  sendRequest: (request, next) => {
-    request.timeout = REQUEST_MILLISECONDS;
-    return next(request);
-  },
+  sendRequest: (request, next) =>
+    withinLimit((abortSignal) => {
+      request.abortSignal = abortSignal;
+      return next(request);
+    }),
 };

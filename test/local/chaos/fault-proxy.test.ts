@@ -113,6 +113,21 @@ describe('startFaultProxy', () => {
     expect(asked).toEqual([]);
   });
 
+  test('stall: the effect, and an answer that begins and ends only with the faults', async () => {
+    faults.push({ kind: 'stall' });
+    const answer = await post('hello');
+    expect([answer.status, asked]).toEqual([201, ['POST /a?b=c hello']]);
+    let settled = false;
+    const reading = answer.text().finally(() => {
+      settled = true;
+    });
+    const outcome = expect(reading).rejects.toThrow('terminated');
+    await sleep(200);
+    expect(settled).toBe(false);
+    proxy.calm();
+    await outcome;
+  });
+
   test('delay: what was sent after it comes first', async () => {
     faults.push({ kind: 'delay', ms: 300 });
     const slow = post('first');
