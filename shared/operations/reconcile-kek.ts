@@ -17,6 +17,7 @@ import type { BreakerStore, KekStore, OutboxEntry } from '../ports/kek-store.ts'
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { Meter } from '../ports/telemetry.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
+import { coalesce } from './coalesce.ts';
 import type { FanOut } from './fan-out.ts';
 import { onConflict } from './on-conflict.ts';
 import { toSnapshot } from './snapshot.ts';
@@ -100,7 +101,7 @@ export function makeReconcileKek(deps: ReconcileDeps): ReconcileKek {
       return decision;
     });
 
-  const reconcile: ReconcileKek = async (message, insertedAt) => {
+  const reconcile = async ([message, insertedAt]: Arrival): Promise<void> => {
     const { kek, cause } = message;
     const stored = await keks.read(kek);
     if (stored === undefined)
@@ -123,8 +124,11 @@ export function makeReconcileKek(deps: ReconcileDeps): ReconcileKek {
     }
     await fanOut(kek, cause);
   };
-  return coalesce(reconcile);
+  const shared = coalesce(reconcile, { keyOf, merge: harder });
+  return (...arrival) => shared(arrival);
 }
+
+type Arrival = Parameters<ReconcileKek>;
 
 const isHint = (cause: Cause): boolean =>
   cause.kind === 'event' || cause.kind === 'auditLog' || cause.kind === 'probe';
@@ -137,44 +141,17 @@ const isAnswered = (cause: Cause, insertedAt: Date | null, observedFrom: Date | 
   observedFrom.getTime() - insertedAt.getTime() > SKEW_MS;
 
 /** What `isAnswered` asks of a message: of two, the one with the later instant is the harder to answer. */
-const answeredFrom = ([{ cause }, insertedAt]: Parameters<ReconcileKek>): number =>
+const answeredFrom = ([{ cause }, insertedAt]: Arrival): number =>
   isHint(cause) && insertedAt !== null ? insertedAt.getTime() : Number.POSITIVE_INFINITY;
 
-/**
- * Messages for a KEK that arrive while it is being reconciled share the one reconcile that follows: it begins after
- * all of them, so it answers them all. It is done for the one of them that is the hardest to answer: what an earlier
- * observation answers for one may not be answered for another.
- */
-function coalesce(reconcile: ReconcileKek): ReconcileKek {
-  const running = new Map<string, Promise<void>>();
-  const waiting = new Map<string, { hardest: Parameters<ReconcileKek>; readonly done: Promise<void> }>();
-  const start = (key: string, message: Parameters<ReconcileKek>): Promise<void> => {
-    const current = reconcile(...message).finally(() => running.delete(key));
-    running.set(key, current);
-    return current;
-  };
-  return (...message) => {
-    const [{ kek, cause }] = message;
-    // What they do to the servers differs, so each kind is only shared with its like.
-    const pass = cause.kind === 'sweep' || (isRotationCount(cause) && 'rotation');
-    const key = `${kekKey(kek)}|${pass}`;
-    const current = running.get(key);
-    const next = waiting.get(key);
-    if (next !== undefined) {
-      if (answeredFrom(message) > answeredFrom(next.hardest)) next.hardest = message;
-      return next.done;
-    }
-    if (current === undefined) return start(key, message);
-    const done: Promise<void> = current
-      .catch(() => undefined)
-      .then(() => {
-        waiting.delete(key);
-        return start(key, following.hardest);
-      });
-    const following = { hardest: message, done };
-    waiting.set(key, following);
-    return done;
-  };
+/** Of messages that share a reconcile: what an earlier observation answers for one may not be answered for another. */
+const harder = (held: Arrival, coming: Arrival): Arrival =>
+  answeredFrom(coming) > answeredFrom(held) ? coming : held;
+
+/** What they do to the servers differs, so each kind is only shared with its like. */
+function keyOf([{ kek, cause }]: Arrival): string {
+  const pass = cause.kind === 'sweep' || (isRotationCount(cause) && 'rotation');
+  return `${kekKey(kek)}|${pass}`;
 }
 
 function isWorthWriting(before: VersionState | undefined, after: VersionState): boolean {

@@ -29,7 +29,10 @@ interface PromisedServer {
   /** Databases that take connections while the server has access. */
   readonly open: Set<string>;
   access: 'granted' | 'revoked';
-  changedAt: number;
+  /** When it was decided that it be so. The order may have come long after, from a worker that was frozen. */
+  decidedAt: number;
+  /** When each order was decided, by its epoch. */
+  readonly decisions: Map<number, number>;
   fence: number;
   /** As it was last looked at: a row that is the same needn't be looked at again. */
   row: ServerRow | null;
@@ -69,7 +72,8 @@ export class Promised {
         {
           open: new Set(machine.postgres.get(serverId)?.open),
           access: 'granted',
-          changedAt: machine.now,
+          decidedAt: machine.now,
+          decisions: new Map(),
           fence: 0,
           row: null,
         },
@@ -167,6 +171,8 @@ export class Promised {
     const isWhole = history.every((one, at) => one.sequence === at && holdsDek(one.wrapped));
     assertHolds(isWhole && history.length === sequence, () => `the history of ${serverId} has gaps`);
     assertHolds(row.accessEpoch >= (before?.accessEpoch ?? 0), () => `the epoch of ${serverId} went back`);
+    const { decisions } = this.#server(serverId);
+    if (!decisions.has(row.accessEpoch)) decisions.set(row.accessEpoch, machine.now);
   }
 
   #checkKek(machine: Machine, index: number, kek: KekId): void {
@@ -208,15 +214,15 @@ export class Promised {
     const own = versions.findIndex((one) => one.version === wrapped.kekVersion);
     if (record.desired === 'revoked') {
       const lostAt = Math.max(...versions.map((one) => one.lostAt));
-      assertHolds(lostAt >= server.changedAt, () => `${serverId} was closed, and no key of it was lost`);
+      assertHolds(lostAt >= server.decidedAt, () => `${serverId} was closed, and no key of it was lost`);
     } else {
       // A server under an expired version comes back as soon as a newer one works: it is on its way there.
       const ways = desiredReason === 'KeyExpired' ? versions.slice(own) : versions.slice(own, own + 1);
       const usableAt = Math.max(...ways.map((one) => one.usableAt));
-      assertHolds(usableAt >= server.changedAt, () => `${serverId} was opened under an unusable key`);
+      assertHolds(usableAt >= server.decidedAt, () => `${serverId} was opened under an unusable key`);
     }
     server.access = record.desired;
-    server.changedAt = machine.now;
+    server.decidedAt = server.decisions.get(record.epoch) ?? machine.now;
   }
 
   /** What must hold when no fault stands in the way and all is quiet. @throws Broken */

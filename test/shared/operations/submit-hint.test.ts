@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { storeUnavailable } from '../../fakes/memory-tables.ts';
 import { eventCause, KEK, makeWorld, VAULT, type World } from '../../fakes/world.ts';
 
 let world: World;
@@ -33,6 +34,47 @@ describe('submitHint', () => {
     await world.app.submitHint({ target: { kind: 'vault', vault: 'gamma.vault.azure.net' }, cause });
     expect(waiting()).toEqual([]);
     expect(world.log.said('a hint about a key that is not held')).toBe(2);
+  });
+
+  describe('a burst', () => {
+    const about = (id: string, at?: Date) =>
+      world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause: eventCause(id), at });
+
+    test('of hints alike is two messages: one for the first, one for all that came meanwhile', async () => {
+      const late = new Date('2026-11-24T12:00:02Z');
+      const early = new Date('2026-11-24T12:00:01Z');
+      await Promise.all([about('e1'), about('e2', late), about('e3', early), about('e4', late), about('e5')]);
+      expect(waiting()).toEqual([
+        { kek: KEK, cause: eventCause('e1') },
+        { kek: KEK, cause: eventCause('e2'), hintedAt: early },
+      ]);
+      await about('e6');
+      expect(waiting()).toHaveLength(3);
+    });
+
+    test('is told what became of the message it shares, each of them', async () => {
+      const first = about('e1');
+      const others = [about('e2'), about('e3')];
+      await first;
+      world.queue.failNext('reconcile-keks', storeUnavailable('enqueue'));
+      const outcomes = await Promise.allSettled(others);
+      expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+      expect(waiting()).toHaveLength(1);
+    });
+
+    test('of hints that differ in key, in what happened or in who did it is one message each', async () => {
+      const by = (name: string) => ({ kind: 'auditLog', id: 'a', operation: 'KeyUpdate', by: name }) as const;
+      const causes = [eventCause('e1'), { ...eventCause('e2'), type: 'other' }, by('ann'), by('bob')];
+      const other = { vault: VAULT, name: 'other' };
+      await Promise.all([
+        ...causes.map((one) => world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause: one })),
+        world.app.submitHint({ target: { kind: 'kek', kek: other }, cause }),
+      ]);
+      expect(waiting()).toEqual(
+        expect.arrayContaining([...causes.map((one) => ({ kek: KEK, cause: one })), { kek: other, cause }]),
+      );
+      expect(waiting()).toHaveLength(5);
+    });
   });
 
   test('I-01: a forged hint costs one look and changes nothing', async () => {
