@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { type CliError, cliError } from './cli-error.ts';
 import { registerAudit } from './commands/audit.ts';
 import { registerBackup } from './commands/backup.ts';
+import { registerBreaker } from './commands/breaker.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerDrill } from './commands/drill.ts';
 import { registerImpact } from './commands/impact.ts';
@@ -80,6 +81,7 @@ function registerCommands(program: Command, context: CliContext): void {
   registerVerify(program, context);
   registerBackup(program, context);
   registerDek(program, context);
+  registerBreaker(program, context);
   registerDoctor(program, context);
 }
 

@@ -23,6 +23,7 @@ import { makeApplyServerAccess } from '../shared/operations/apply-server-access.
 import { makeChangePolicy } from '../shared/operations/change-policy.ts';
 import { makeCheckHealth } from '../shared/operations/check-health.ts';
 import { makeCheckRegistration } from '../shared/operations/check-registration.ts';
+import { makeClearBreaker } from '../shared/operations/clear-breaker.ts';
 import { makeCopyServer } from '../shared/operations/copy-server.ts';
 import { makeCountDependents } from '../shared/operations/count-dependents.ts';
 import { makeDeleteServer } from '../shared/operations/delete-server.ts';
@@ -333,6 +334,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     readAudit: makeReadAudit({ keks, index, audit }),
     listKeks: makeListKeks({ keks, exports, log }),
     readKek: makeReadKek({ keks, exports, log }),
+    clearBreaker: makeClearBreaker({ keks, outbox, queue, clock, log, rules: config.keyRules }),
     checkHealth: makeCheckHealth({
       keks,
       queues: queue,

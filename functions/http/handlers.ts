@@ -1,6 +1,7 @@
 // Every handler of the HTTP API; a route without one doesn't compile.
 import { type AppStatePorts, makeAppStateHandlers } from './app-state.ts';
 import { type AuditPorts, makeAuditHandlers } from './audit.ts';
+import { type BreakerPorts, makeBreakerHandlers } from './breaker.ts';
 import { type DekPorts, makeDekHandlers } from './dek.ts';
 import { type KeyOrderPorts, makeKeyOrderHandlers } from './key-orders.ts';
 import { type KeyPorts, makeKeyHandlers } from './keys.ts';
@@ -16,6 +17,7 @@ export type HandlerPorts = ServerPorts &
   KeyOrderPorts &
   AuditPorts &
   SigningKeyPorts &
+  BreakerPorts &
   AppStatePorts;
 
 export const makeHandlers = (ports: HandlerPorts): Handlers => ({
@@ -26,5 +28,6 @@ export const makeHandlers = (ports: HandlerPorts): Handlers => ({
   ...makeKeyOrderHandlers(ports),
   ...makeAuditHandlers(ports),
   ...makeSigningKeyHandlers(ports),
+  ...makeBreakerHandlers(ports),
   ...makeAppStateHandlers(ports),
 });

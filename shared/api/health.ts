@@ -10,6 +10,17 @@ export const HealthCheck = z.object({
   remedy: z.string().nullable(),
 });
 
+export const ClearedBreaker = z
+  .object({
+    /** Whether verdicts were held until now. */
+    wasHolding: z.boolean(),
+    /** Hosts of the vaults that turned suspect last. */
+    vaults: z.array(z.string()),
+    /** How many keys with a suspect version are looked at now. */
+    keys: z.int().nonnegative(),
+  })
+  .meta({ id: 'ClearedBreaker' });
+
 export const Health = z
   .object({
     status: z.enum(['ok', 'degraded', 'failing']),

@@ -2,7 +2,7 @@
 // OpenAPI document are both made from this table; each name is the name of its function.
 import * as z from 'zod';
 import { AuditPage, AuditQuery } from './audit.ts';
-import { Health } from './health.ts';
+import { ClearedBreaker, Health } from './health.ts';
 import { keyRoutes } from './key-routes.ts';
 import { SigningKeys } from './keys.ts';
 import { answer, nothing, type Route } from './route.ts';
@@ -35,6 +35,20 @@ export const routes = {
     query: nothing,
     body: null,
     answers: { 200: answer('A JWK set (RFC 7517).', SigningKeys) },
+    tagged: false,
+  },
+  clearBreaker: {
+    method: 'POST',
+    path: 'breaker/clear',
+    role: 'Fleet.Operate',
+    tag: 'App',
+    summary: 'Lets suspect verdicts act that the breaker holds',
+    description:
+      'Servers whose keys cannot be used lose access. Verdicts are held where most vaults turn suspect at once: rule out a fault of the app’s identity or network first.',
+    params: nothing,
+    query: nothing,
+    body: null,
+    answers: { 200: answer('What was held.', ClearedBreaker) },
     tagged: false,
   },
   readHealth: {

@@ -40,6 +40,7 @@ export type AuditAction =
   | 'server.principalChanged'
   | 'dek.released'
   | 'dek.refused'
+  | 'breaker.cleared'
   | 'input.rejected'
   | 'message.poisoned';
 

@@ -140,7 +140,7 @@ async function checkKeys(deps: HealthDeps): Promise<readonly HealthCheck[]> {
       ? degraded(
           'breaker',
           'most vaults turned suspect at once; suspect verdicts are held',
-          "Check the app's identity and network first: so many losses at once are rarely the customers'.",
+          "Check the app's identity and network first: so many losses at once are rarely the customers'. If they are real: pg-cmk breaker clear.",
         )
       : ok('breaker', 'closed'),
     checkProbe([...periods.values()], rules.probeSeconds),

@@ -340,3 +340,40 @@ describe('doctor', () => {
     );
   });
 });
+
+describe('breaker clear', () => {
+  const routes: Routes = {
+    'GET /api/health': health({
+      checks: [{ name: 'breaker', status: 'degraded', detail: 'suspect verdicts are held', remedy: 'x' }],
+    }),
+    'POST /api/breaker/clear': { body: { wasHolding: true, vaults: [VAULT], keys: 2 } },
+  };
+
+  test('takes a word for a yes, and says what was held', async () => {
+    await using api = await startFakeApi(routes);
+    const nobody = await run(['breaker', 'clear'], { url: api.url });
+    expect([nobody.code, api.calls()]).toEqual([2, []]);
+    const { code, stdout, stderr } = await run(['breaker', 'clear'], { url: api.url, typed: 'breaker' });
+    expect(code).toBe(0);
+    expect(stderr).toContain('every server whose key cannot be used loses access');
+    expect(stdout).toContain('The breaker is cleared.');
+    expect(stdout).toContain(`2 suspect keys looked at now; vaults: ${VAULT}.`);
+    expect(api.calls()).toEqual(['POST /api/breaker/clear']);
+  });
+
+  test('where nothing was held it says that', async () => {
+    const nothing = { body: { wasHolding: false, vaults: [], keys: 0 } };
+    await using api = await startFakeApi({ ...routes, 'POST /api/breaker/clear': nothing });
+    const { stdout } = await run(['breaker', 'clear', '--yes'], { url: api.url });
+    expect(stdout).toContain('The breaker held nothing.\n0 suspect keys looked at now.');
+  });
+
+  test('--dry-run only looks', async () => {
+    await using api = await startFakeApi(routes);
+    const dry = ['breaker', 'clear', '--dry-run'];
+    expect((await run(dry, { url: api.url })).stdout).toContain('The breaker: suspect verdicts are held.');
+    expect(api.calls()).toEqual(['GET /api/health']);
+    await using blind = await startFakeApi({ ...routes, 'GET /api/health': health() });
+    expect((await run(dry, { url: blind.url })).stdout).toContain('could not be asked');
+  });
+});

@@ -13,6 +13,7 @@ import { makeStatementSigner } from '../../shared/jose/sign-statement.ts';
 import { makeApplyServerAccess } from '../../shared/operations/apply-server-access.ts';
 import { makeChangePolicy } from '../../shared/operations/change-policy.ts';
 import { makeCheckRegistration } from '../../shared/operations/check-registration.ts';
+import { makeClearBreaker } from '../../shared/operations/clear-breaker.ts';
 import { makeCopyServer } from '../../shared/operations/copy-server.ts';
 import { makeCountDependents } from '../../shared/operations/count-dependents.ts';
 import { makeDeleteServer } from '../../shared/operations/delete-server.ts';
@@ -237,6 +238,7 @@ export function makeWorld(options: WorldOptions = {}) {
       }),
       recordPoison: makeRecordPoison({ servers, outbox, clock, log, meter }),
       submitHint: makeSubmitHint({ keks, queue, clock, log }),
+      clearBreaker: makeClearBreaker({ keks, outbox, queue, clock, log, rules }),
       rejectInput: makeRejectInput({ outbox, clock, log }),
       releaseDek: makeReleaseDek({
         keks,

@@ -51,6 +51,13 @@ const writes: readonly Write[] = [
     path: `${KEY}/restore`,
     begin: (api) => api.call('POST', `${KEY}/revoke`, { body: { reason: 'r' } }),
   },
+  {
+    name: 'clearBreaker',
+    method: 'POST',
+    path: 'breaker/clear',
+    begin: ({ world }) =>
+      world.stores.keks.writeBreaker({ value: { suspects: {}, trippedAt: world.clock.now() }, etag: null }),
+  },
   { name: 'startRewrap', method: 'POST', path: `${KEY}/rewrap`, body: {} },
 ];
 
