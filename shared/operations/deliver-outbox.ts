@@ -44,7 +44,9 @@ export function makeDeliverOutbox(deps: DeliverOutboxDeps): () => Promise<void> 
 }
 
 async function deliverChain(deps: DeliverOutboxDeps, chain: ChainName): Promise<void> {
-  let rows: readonly OutboxRow[];
+  // A chain at rest is asked once.
+  let rows = await deps.outbox.pageOutbox(chain, null, 1);
+  if (rows.length === 0) return;
   do {
     rows = await deps.outbox.pageOutbox(chain, false, PAGE_ROWS);
     await appendAudit(deps, chain, rows);

@@ -20,8 +20,8 @@ export interface OutboxRow {
 export interface OutboxStore {
   /** Puts down what has no other effect to be written with. */
   put(chain: ChainName, entry: OutboxEntry): Promise<void>;
-  /** The oldest rows of a chain whose audit records are in the chain already (`audited`), or are not. */
-  pageOutbox(chain: ChainName, audited: boolean, limit: number): Promise<readonly OutboxRow[]>;
+  /** The oldest rows of a chain whose audit records are in the chain already (`audited`), or are not; null: of both. */
+  pageOutbox(chain: ChainName, audited: boolean | null, limit: number): Promise<readonly OutboxRow[]>;
   /** Both name the row's ETag; a row that is gone already is no error. @throws CmkError WriteConflict */
   markAudited(chain: ChainName, row: OutboxRow): Promise<OutboxRow>;
   remove(chain: ChainName, row: OutboxRow): Promise<void>;

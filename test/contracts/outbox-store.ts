@@ -97,6 +97,8 @@ export function describeOutboxStore(start: StartStores): void {
       expect(namesOf(await outbox().pageOutbox(chain, false, 5))).toEqual(['5', '6']);
       for (const row of await outbox().pageOutbox(chain, true, 3)) await outbox().remove(chain, row);
       expect(namesOf(await outbox().pageOutbox(chain, true, 5))).toEqual(['3', '4']);
+      expect(namesOf(await outbox().pageOutbox(chain, null, 5))).toEqual(['3', '4', '5', '6']);
+      expect(namesOf(await outbox().pageOutbox(chain, null, 3))).toEqual(['3', '4', '5']);
     });
 
     test('names the ETag in both of its writes (invariant I-10)', async () => {

@@ -257,7 +257,7 @@ export function makeMemoryStores(options: MemoryStoresOptions = {}): MemoryStore
         outbox
           .rowKeys(chain)
           .flatMap((id) => toOutboxRow(id, outbox.read(chain, id)))
-          .filter((row) => row.audited === audited)
+          .filter((row) => audited === null || row.audited === audited)
           .slice(0, limit),
       ),
     markAudited: async (chain, { id, etag, ...value }) => {

@@ -70,12 +70,13 @@ export function makeOutboxTable(
 async function readOldest(
   { table, format }: Home,
   chain: ChainName,
-  audited: boolean,
+  audited: boolean | null,
   limit: number,
   onInvalid: (error: CmkError) => void,
 ): Promise<readonly OutboxRow[]> {
   const rows: OutboxRow[] = [];
-  const filter = `${prefixFilter(chain, OUTBOX_PREFIX)} and ${odata`audited eq ${audited}`}`;
+  const all = prefixFilter(chain, OUTBOX_PREFIX);
+  const filter = audited === null ? all : `${all} and ${odata`audited eq ${audited}`}`;
   for await (const { entities } of table.pages({ filter, pageSize: limit })) {
     for (const entity of entities) {
       try {
