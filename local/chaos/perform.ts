@@ -72,6 +72,11 @@ async function begin(
     case 'kill':
       await stack.hosts.kill(deed.host);
       return () => startAgain(stack.hosts, deed.host);
+    case 'freeze': {
+      const thaw = stack.hosts.at(deed.host).freeze();
+      await sleep(deed.frozenMs);
+      return void thaw();
+    }
     case 'events': {
       const { lose, duplicate, delayMs } = deed;
       stack.eventGrid.setFaults({ lose, duplicate, delayMs });

@@ -90,6 +90,8 @@ export type Deed =
   | { readonly kind: 'noToken'; readonly forMs: number }
   | { readonly kind: 'topicOutage'; readonly how: 'error' | 'timeout' | 'refuse'; readonly forMs: number }
   | { readonly kind: 'kill'; readonly host: number; readonly forMs: number }
+  /** Longer than a message is leased: another host has taken up its work when it wakes. The round may end later for it. */
+  | { readonly kind: 'freeze'; readonly host: number; readonly frozenMs: number }
   | {
       readonly kind: 'events';
       readonly lose: number;
@@ -137,6 +139,7 @@ export interface Plan {
 
 const LENGTH_MS = 3000;
 const LEAST_FOR_MS = 300;
+const MOST_FROZEN_MS = 9000;
 
 export function planRound(seed: number): Plan {
   const random = mulberry32(seed);
@@ -195,15 +198,17 @@ export function planRound(seed: number): Plan {
     ]);
     deeds.push(make());
   }
-  const actions = deeds
-    .map((deed): Action => ({ atMs: whole(0, LENGTH_MS), deed }))
-    .toSorted((a, b) => a.atMs - b.atMs);
+  const at = (deed: Deed): Action => ({ atMs: whole(0, LENGTH_MS), deed });
+  const actions = deeds.map(at);
   const end = (kek: KekName): End => (touched.includes(kek) && random() < 0.6 ? pick(ENDS) : 'usable');
+  const ends = { payments: end('payments'), ledger: end('ledger') };
+  if (random() < 0.4)
+    actions.push(at({ kind: 'freeze', host: whole(0, HOSTS - 1), frozenMs: whole(1000, MOST_FROZEN_MS) }));
   return {
     seed,
     lengthMs: LENGTH_MS,
-    actions,
-    ends: { payments: end('payments'), ledger: end('ledger') },
+    actions: actions.toSorted((a, b) => a.atMs - b.atMs),
+    ends,
     untouched: KEKS.filter((kek) => !touched.includes(kek)),
   };
 }

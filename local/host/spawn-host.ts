@@ -26,6 +26,8 @@ export interface HostProcess {
   stop(): Promise<void>;
   /** SIGKILL, and the wait for the end: what a crash or a scale-in does. */
   kill(): Promise<void>;
+  /** SIGSTOP, until what it returns is called: what a host that is starved of its processor goes through. */
+  freeze(): () => void;
 }
 
 const ready = z.object({ ready: z.literal(true), url: z.string(), pid: z.number() });
@@ -71,5 +73,16 @@ export async function spawnHost(options: SpawnHostOptions): Promise<HostProcess>
     child.kill(signal);
     await exited;
   };
-  return { url, pid, exited, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') };
+  return {
+    url,
+    pid,
+    exited,
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+    freeze: () => {
+      child.kill('SIGSTOP');
+      // A child that has ended meanwhile gets no signal, whoever has its number now.
+      return () => void child.kill('SIGCONT');
+    },
+  };
 }

@@ -48,6 +48,7 @@ describe('planRound', () => {
       noToken: true,
       topicOutage: true,
       kill: true,
+      freeze: true,
       events: true,
       forge: true,
       postgresCrash: true,

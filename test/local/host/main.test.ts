@@ -83,6 +83,16 @@ describe('the host as a process', () => {
     await second.stop();
   });
 
+  test('a frozen host answers nobody until it is thawed, and then goes on', async () => {
+    const host = await spawnHost(options());
+    const ask = () => fetch(`${host.url}/api/about`, { signal: AbortSignal.timeout(500) });
+    const thaw = host.freeze();
+    await expect(ask()).rejects.toThrow('timeout');
+    thaw();
+    expect((await ask()).status).toBe(200);
+    await host.stop();
+  });
+
   test('renews the lease of a message that takes longer', async () => {
     const queue = QueueServiceClient.fromConnectionString(azurite.connectionString).getQueueClient('slow');
     const host = await spawnHost({ ...options({ SLOW_MS: '4500' }), queueLeaseSeconds: 2 });
