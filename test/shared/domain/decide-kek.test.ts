@@ -585,6 +585,12 @@ describe('turnsSuspect', () => {
   test.each([
     ['a served version answers with suspicion', serving(), denied(), true],
     ['it does so again', serving(V1, { run: { class: 'suspect', since: T0, answers: 1 } }), denied(), false],
+    [
+      'it does so after it answered well once',
+      serving(V1, { run: { class: 'good', since: T0, answers: 1 } }),
+      denied(),
+      true,
+    ],
     ['it could not be asked', serving(), throttled(), false],
     ['it is lost for certain', serving(), disabled(), false],
     ['it answers well', serving(), good(), false],

@@ -67,11 +67,26 @@ describe('planTarget', () => {
     ['CanaryMismatch', 'CanaryMismatch'],
     ['Throttled', null],
     ['VaultUnreachable', null],
+    ['IdentityUnavailable', null],
+    ['VaultNotFound', null],
+    ['UnexpectedAnswer', null],
+    ['KeyNotYetValid', null],
     ['KeyDisabled', null],
     ['KeyExpired', null],
   ] as const)('what was last seen of the newest, %s, blocks with %s', (reason, blocked) => {
     const newest = revoked(V2, { reason, verdictReason: reason });
     expect(plan(snapshotOf([serving(V1), newest]), [[V1], [V2]]).blocked).toBe(blocked);
+  });
+
+  test('plans as if no pause were set', () => {
+    const policy = { ...DEFAULT_POLICY, waveServers: 7, rewrapPaused: true };
+    const { snapshot } = plan(snapshotOf([serving(V1)], { policy }), [[V1], [V2]]);
+    expect(snapshot.kek.policy).toEqual({ ...policy, rewrapPaused: false });
+  });
+
+  test('what is against an older version blocks nothing', () => {
+    const older = serving(V1, { retiredAt: T0 });
+    expect(plan(snapshotOf([older]), [[V1], [V2]])).toMatchObject({ newest: V2, blocked: null });
   });
 
   test('is blocked by a version that was retired', () => {

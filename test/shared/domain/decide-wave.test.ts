@@ -155,8 +155,10 @@ describe('countServer', () => {
     const servers: Counted[] = [
       ['a', 'behind', { rewrapFailure: failed(at(5)) }],
       ['b', 'behind', { rewrapFailure: failed(at(6)) }],
+      ['c', 'behind', { rewrapFailure: failed(at(7)) }],
+      ['d', 'behind', { rewrapFailure: failed(at(4)) }],
     ];
-    expect(count(kek, ...servers).failures).toBe(1);
+    expect(count(kek, ...servers).failures).toBe(2);
   });
 
   test('a canary holds the rest until it was rewrapped, whatever the reason, unless it doesn’t follow', () => {
@@ -177,11 +179,12 @@ describe('countServer', () => {
     const servers: Counted[] = [
       ['a', 'behind'],
       ['b', 'behind', { rewrapFailure: failed(at(1)) }],
+      ['bb', 'behind'],
       ['c', 'stuck'],
       ['d', 'done'],
       ['e', 'behind'],
     ];
-    expect(count(kek, ...servers)).toMatchObject({ holding: 1, later: 1 });
+    expect(count(kek, ...servers)).toMatchObject({ holding: 2, later: 1 });
   });
 
   test('finds the last server of the next wave among those that are left to be moved', () => {

@@ -45,6 +45,12 @@ describe('what is restored of the servers', () => {
     ]);
   });
 
+  test('the later line of a history also where it is the first of the late lines', () => {
+    const history = row(A, historyKey('x', V1, 0));
+    const servers = [row(A, 's:x'), history, row(A, 's:x', { sequence: 1 }), history];
+    expect(decide([index('x', A)], servers, 1)).toEqual(['replaced', 'replaced', null, null]);
+  });
+
   test('not the row that a server has left', () => {
     expect(decide([index('x', A)], [row(B, 's:x'), row(A, 's:x')])).toEqual(['moved', null]);
   });
