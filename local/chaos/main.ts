@@ -15,6 +15,8 @@ const ROUNDS_A_SITE = 20;
 const KEPT_LOG_LINES = 2000;
 const SHOWN_VIOLATIONS = 8;
 const MOST_STARTS = 5;
+/** A round that takes longer to settle says what it waited for. */
+const SLOW_MS = 10_000;
 /** A round may wait for the fleet twice, and for every deed to end. Whatever takes longer stands still. */
 const WAITS_A_ROUND = 3;
 
@@ -81,6 +83,8 @@ class Run {
     this.#rounds.push(report);
     for (const { deed } of plan.actions) count(this.#deeds, deed.kind === 'key' ? deed.deed : deed.kind);
     this.say(formatRound(report));
+    const slowest = Math.max(report.settledMs ?? 0, report.restoredMs ?? 0);
+    if (slowest > SLOW_MS) this.say(`   last to settle: ${report.lastToSettle}`);
     if (report.held) return;
     for (const { invariant, detail } of report.violations.slice(0, SHOWN_VIOLATIONS))
       this.say(`   ✘ ${invariant}: ${detail}`);
@@ -182,6 +186,7 @@ const toFailed = ({ seed, actions, ends }: Plan, error: unknown): RoundReport =>
   ends,
   settledMs: null,
   restoredMs: null,
+  lastToSettle: null,
   ms: 0,
   violations: [{ invariant: 'the round was played to its end', detail: String(error) }],
 });

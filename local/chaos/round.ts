@@ -16,6 +16,8 @@ export interface RoundReport {
   readonly settledMs: number | null;
   /** From giving the keys back until all was open again; null: they were usable, or not within the limit. */
   readonly restoredMs: number | null;
+  /** What was still wrong in the last look that found anything: why it took so long. */
+  readonly lastToSettle: string | null;
   readonly ms: number;
   readonly violations: readonly Violation[];
 }
@@ -62,6 +64,7 @@ export async function playRound(context: RoundContext, plan: Plan): Promise<Roun
     ends: plan.ends,
     settledMs: settled.ms,
     restoredMs: restored?.ms ?? null,
+    lastToSettle: ((restored?.ms ?? 0) > (settled.ms ?? 0) ? restored?.last : settled.last) ?? null,
     ms: Date.now() - since,
     violations,
   };
@@ -69,32 +72,37 @@ export async function playRound(context: RoundContext, plan: Plan): Promise<Roun
 
 interface Settled {
   readonly ms: number | null;
+  readonly last: string | null;
   readonly violations: readonly Violation[];
 }
 
 /** Waits until nothing is wrong in two looks, with a look at all records between them. */
 export async function settle({ site, limitSeconds, known }: RoundContext): Promise<Settled> {
   const since = Date.now();
+  let last: string | null = null;
   for (;;) {
     const firstMs = Date.now() - since;
     const now = await wrongNow(site);
     const quiet = now.length === 0 && (await isDelivered(site));
+    if (!quiet) last = describe(now[0] ?? UNDELIVERED);
     if (quiet) {
       const lasting = judgeRecords(await lookAtRecords(site, known));
       const again = await wrongNow(site);
-      if (lasting.length > 0) return { ms: firstMs, violations: lasting };
-      if (again.length === 0) return { ms: firstMs, violations: [] };
+      if (lasting.length > 0) return { ms: firstMs, last, violations: lasting };
+      if (again.length === 0) return { ms: firstMs, last, violations: [] };
     }
     if (Date.now() - since > limitSeconds * 1000) {
-      const undelivered: Violation = {
-        invariant: 'a poison queue explains itself',
-        detail: 'records or poisoned messages still wait to be taken',
-      };
-      return { ms: null, violations: now.length > 0 ? now : [undelivered] };
+      return { ms: null, last, violations: now.length > 0 ? now : [UNDELIVERED] };
     }
     await sleep(POLL_MS);
   }
 }
+
+const UNDELIVERED: Violation = {
+  invariant: 'a poison queue explains itself',
+  detail: 'records or poisoned messages still wait to be taken',
+};
+const describe = ({ invariant, detail }: Violation): string => `${invariant}: ${detail}`;
 
 const lookAround = (site: Site): Promise<readonly SeenKek[]> =>
   Promise.all(KEKS.map((name) => lookAtKek(site, name)));
