@@ -6,7 +6,7 @@ import { isTriggerType, stringOption } from './host-function.ts';
 import type { QueueSettings } from './host-json.ts';
 import type { Invoke } from './invoke.ts';
 import type { HostLog } from './log.ts';
-import type { QueueClients } from './queue-clients.ts';
+import { limited, type QueueClients } from './queue-clients.ts';
 import { runQueueTrigger } from './queue-trigger.ts';
 import { makeRetryingInvoke } from './retry.ts';
 import { parseSchedule } from './schedule.ts';
@@ -54,7 +54,7 @@ async function makeListener(
   try {
     if (isTriggerType(fn.trigger.type, 'queueTrigger')) {
       const { queue } = clients.forBinding(fn, fn.trigger);
-      if (!fn.disabled) await queue.createIfNotExists();
+      if (!fn.disabled) await queue.createIfNotExists(limited());
       return () => runQueueTrigger({ fn, clients, settings, leaseSeconds, invoke, log, signal });
     }
     if (isTriggerType(fn.trigger.type, 'timerTrigger')) {

@@ -1,7 +1,7 @@
 // Output bindings: what a successful invocation left for storage queues. HTTP results are the server's business.
 import type { TypedData } from './core-types.ts';
 import type { WriteOutputs } from './invoke.ts';
-import type { QueueClients } from './queue-clients.ts';
+import { limited, type QueueClients } from './queue-clients.ts';
 
 export function makeWriteOutputs(clients: QueueClients): WriteOutputs {
   return async (fn, response) => {
@@ -13,8 +13,8 @@ export function makeWriteOutputs(clients: QueueClients): WriteOutputs {
           : response.outputData?.find(({ name }) => name === binding.name)?.data;
       if (value === undefined || value === null) continue;
       const { queue } = clients.forBinding(fn, binding);
-      await queue.createIfNotExists();
-      for (const text of toMessages(value)) await queue.sendMessage(clients.encode(text));
+      await queue.createIfNotExists(limited());
+      for (const text of toMessages(value)) await queue.sendMessage(clients.encode(text), limited());
     }
   };
 }

@@ -16,6 +16,14 @@ export interface QueueClients {
   decode(messageText: string): string | undefined;
 }
 
+/** Of one request with its tries. The real host's clients wait for 100 s; this one has its messages leased for less. */
+const ANSWER_MS = 10_000;
+
+/** For every call of a queue: by themselves the clients wait for an answer for ever. */
+export const limited = (): { readonly abortSignal: AbortSignal } => ({
+  abortSignal: AbortSignal.timeout(ANSWER_MS),
+});
+
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 export function makeQueueClients(settings: Settings, { messageEncoding }: QueueSettings): QueueClients {

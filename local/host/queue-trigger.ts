@@ -8,7 +8,7 @@ import type { HostFunction } from './host-function.ts';
 import type { QueueSettings } from './host-json.ts';
 import type { Invoke } from './invoke.ts';
 import type { HostLog } from './log.ts';
-import type { QueueClients } from './queue-clients.ts';
+import { limited, type QueueClients } from './queue-clients.ts';
 import { backOffMs } from './retry.ts';
 
 export interface QueueTriggerOptions {
@@ -70,12 +70,16 @@ async function receive(
   const { settings, leaseSeconds, signal, fn, log } = options;
   try {
     const numberOfMessages = settings.batchSize;
-    const answer = await queue.receiveMessages({ numberOfMessages, visibilityTimeout: leaseSeconds });
+    const answer = await queue.receiveMessages({
+      numberOfMessages,
+      visibilityTimeout: leaseSeconds,
+      ...limited(),
+    });
     const messages = answer.receivedMessageItems;
     if (!signal.aborted) return messages;
     // Stopped while the poll was under way: hand back what it brought.
     for (const { messageId, popReceipt } of messages)
-      await queue.updateMessage(messageId, popReceipt, undefined, 0);
+      await queue.updateMessage(messageId, popReceipt, undefined, 0, limited());
   } catch (thrown) {
     const message = `polling ${queue.name}: ${toError(thrown).message}`;
     if (!signal.aborted) log({ level: 'warning', category: 'system', message, functionName: fn.name });
@@ -95,9 +99,9 @@ async function process(
     if (poison === undefined) return;
     const text = `message ${messageId} ${reason}: moved to ${poison.name}`;
     log({ level: 'warning', category: 'system', message: text, functionName: fn.name });
-    await poison.createIfNotExists();
-    await poison.sendMessage(message.messageText);
-    await queue.deleteMessage(messageId, popReceipt);
+    await poison.createIfNotExists(limited());
+    await poison.sendMessage(message.messageText, limited());
+    await queue.deleteMessage(messageId, popReceipt, limited());
   };
 
   const text = clients.decode(message.messageText);
@@ -105,7 +109,7 @@ async function process(
   if (message.dequeueCount > settings.maxDequeueCount) return toPoison('was dequeued too often');
 
   const renewal = setInterval(() => {
-    queue.updateMessage(messageId, popReceipt, undefined, leaseSeconds).then(
+    queue.updateMessage(messageId, popReceipt, undefined, leaseSeconds, limited()).then(
       (answer) => {
         popReceipt = answer.popReceipt ?? popReceipt;
       },
@@ -122,14 +126,14 @@ async function process(
   clearInterval(renewal);
 
   if (outcome.ok) {
-    await queue.deleteMessage(messageId, popReceipt);
+    await queue.deleteMessage(messageId, popReceipt, limited());
   } else if (poison === undefined) {
     // As in the real host: without a poison queue a failed message stays invisible until its lease runs out.
   } else if (message.dequeueCount >= settings.maxDequeueCount) {
     await toPoison(`failed ${message.dequeueCount} times`);
   } else {
     const seconds = Math.floor(settings.visibilityTimeoutMs / 1000);
-    await queue.updateMessage(messageId, popReceipt, undefined, seconds);
+    await queue.updateMessage(messageId, popReceipt, undefined, seconds, limited());
   }
 }
 

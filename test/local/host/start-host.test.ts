@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { startAzurite } from '../../../local/azurite.ts';
 import { HostStartError } from '../../../local/host/errors.ts';
 import { startHost } from '../../../local/host/start-host.ts';
+import { startFaultyStorage } from '../../fixtures/faulty-storage.ts';
 import { fixture, writeHostJson } from './host-under-test.ts';
 
 async function failure(
@@ -47,6 +49,21 @@ describe('a host does not start', () => {
   ])('when the %s of a function is at fault, and says so', async (fault, parts) => {
     const message = await failure('faulty.ts', { FAULT: fault, STATE: 'UseDevelopmentStorage=true' });
     for (const part of parts) expect(message).toContain(part);
+  });
+
+  test('when a queue gives no answer', async () => {
+    const azurite = await startAzurite();
+    const faulty = await startFaultyStorage(azurite.connectionString, 'Queue');
+    faulty.fail(...Array.from({ length: 20 }, () => ({ kind: 'hang' }) as const));
+    try {
+      const message = await failure('process-app.ts', {
+        AzureWebJobsStorage: faulty.connectionString,
+      });
+      expect(message).toContain("function 'slow': The operation was aborted");
+    } finally {
+      await faulty.stop();
+      await azurite.stop();
+    }
   });
 
   test.each([
