@@ -15,8 +15,8 @@ const SUBJECTS = {
   /** With Node's compile cache, as a process finds it that isn't the first on its instance. */
   bundleCached: 'dist/bundle/index.js',
   build: 'dist/functions/index.js',
-  // A part of the build: the HTTP API with its schemas.
-  registerApi: 'dist/functions/http/register-api.js',
+  // A part of the build that the first request loads: the HTTP API with its schemas.
+  api: 'dist/functions/http/api.js',
 } as const;
 type Subject = keyof typeof SUBJECTS;
 
@@ -88,7 +88,7 @@ export interface ColdImportResult {
   readonly processMs: Spread;
 }
 
-const NAMES: readonly Subject[] = ['baseline', 'bundle', 'bundleCached', 'build', 'registerApi'];
+const NAMES: readonly Subject[] = ['baseline', 'bundle', 'bundleCached', 'build', 'api'];
 
 /** In turns, so that all meet the same machine. */
 function measure(rounds: number): readonly ColdImportResult[] {

@@ -259,7 +259,7 @@ const SUBJECTS = {
   bundle: 'the bundle',
   bundleCached: 'the bundle, with Node’s compile cache filled',
   build: 'the build',
-  registerApi: '`register-api` of the build',
+  api: '`functions/http/api` of the build, which the first request loads',
 } as const;
 
 function coldImportOf(file: BenchFile): string {

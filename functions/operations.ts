@@ -58,7 +58,7 @@ import { makeStartRewrap } from '../shared/operations/start-rewrap.ts';
 import { makeSubmitHint } from '../shared/operations/submit-hint.ts';
 import { makeSweepFleet } from '../shared/operations/sweep-fleet.ts';
 import { makeTargetProofs } from '../shared/operations/target-proofs.ts';
-import { makePostgresAccess } from '../shared/postgres/postgres-access.ts';
+import { makeLateAccess } from '../shared/postgres/late-access.ts';
 import { parseSigningKey } from '../shared/signing-key.ts';
 import { VERSION } from '../shared/version.ts';
 
@@ -101,7 +101,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     meter,
   });
   const localWrap = makeLocalWrap();
-  const access = makePostgresAccess({
+  const access = makeLateAccess({
     readSecretSetting,
     readSecretHosts: (name) => readSecretSetting(`${name}_HOSTS`),
     tokenSuffixes: config.postgresTokenSuffixes,
@@ -238,14 +238,8 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
       });
     },
     telemetry,
-    /** Creates the tables, queues and containers that are missing. */
-    prepareStorage: () =>
-      Promise.all([
-        stores.ensureTables(),
-        queue.ensureQueues(),
-        escrow.ensureContainer(),
-        exports.ensureContainer(),
-      ]),
+    /** Creates the tables and queues that are missing. Containers are made by whoever first needs one. */
+    prepareStorage: () => Promise.all([stores.ensureTables(), queue.ensureQueues()]),
     submitHint: makeSubmitHint({ keks, queue, clock, log }),
     rejectInput: makeRejectInput({ outbox, clock, log }),
     reconcileKek,

@@ -2,8 +2,9 @@
 // route's schema has it. The role comes before the request is looked at: a stranger learns nothing of the schemas.
 import type { HttpRequest, HttpResponseInit } from '@azure/functions';
 import type * as z from 'zod';
+import type { RouteName } from '../../shared/api/paths.ts';
 import type { Route } from '../../shared/api/route.ts';
-import type { RouteName, Routes } from '../../shared/api/routes.ts';
+import type { Routes } from '../../shared/api/routes.ts';
 import type { Caller, Role } from '../../shared/domain/caller.ts';
 import { CmkError, describeError } from '../../shared/domain/errors.ts';
 import type { Log } from '../../shared/ports/runtime.ts';

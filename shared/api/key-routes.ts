@@ -14,6 +14,7 @@ import {
   RewrapBody,
   RewrapPlan,
 } from './keys.ts';
+import { paths } from './paths.ts';
 import { answer, nothing, type Route } from './route.ts';
 
 const keyParams = z.object({
@@ -24,8 +25,7 @@ const versionParams = keyParams.extend({ version: KeyVersion });
 
 export const keyRoutes = {
   listKeys: {
-    method: 'GET',
-    path: 'keys',
+    ...paths.listKeys,
     role: 'Fleet.Read',
     tag: 'Keys',
     summary: 'Lists keys',
@@ -36,8 +36,7 @@ export const keyRoutes = {
     tagged: false,
   },
   readKey: {
-    method: 'GET',
-    path: 'keys/{vault}/{name}',
+    ...paths.readKey,
     role: 'Fleet.Read',
     tag: 'Keys',
     summary: 'Reads a key: status per version, census, policy, rotation',
@@ -48,8 +47,7 @@ export const keyRoutes = {
     tagged: true,
   },
   changePolicy: {
-    method: 'PATCH',
-    path: 'keys/{vault}/{name}',
+    ...paths.changePolicy,
     role: 'Fleet.Operate',
     tag: 'Keys',
     summary: "Changes a key's policy",
@@ -61,8 +59,7 @@ export const keyRoutes = {
     tagged: true,
   },
   revokeKey: {
-    method: 'POST',
-    path: 'keys/{vault}/{name}/revoke',
+    ...paths.revokeKey,
     role: 'Fleet.Operate',
     tag: 'Keys',
     summary: 'Holds a key: every server under it loses access',
@@ -73,8 +70,7 @@ export const keyRoutes = {
     tagged: true,
   },
   restoreKey: {
-    method: 'POST',
-    path: 'keys/{vault}/{name}/restore',
+    ...paths.restoreKey,
     role: 'Fleet.Operate',
     tag: 'Keys',
     summary: 'Lifts the hold of a key',
@@ -85,8 +81,7 @@ export const keyRoutes = {
     tagged: true,
   },
   readImpact: {
-    method: 'GET',
-    path: 'keys/{vault}/{name}/impact',
+    ...paths.readImpact,
     role: 'Fleet.Read',
     tag: 'Keys',
     summary: 'What would happen if a key or a version were disabled, deleted or left to expire',
@@ -97,8 +92,7 @@ export const keyRoutes = {
     tagged: false,
   },
   startRewrap: {
-    method: 'POST',
-    path: 'keys/{vault}/{name}/rewrap',
+    ...paths.startRewrap,
     role: 'Fleet.Operate',
     tag: 'Keys',
     summary: 'Plans a rotation, or starts it, or resumes one that was halted',
@@ -113,8 +107,7 @@ export const keyRoutes = {
     bodyOptional: true,
   },
   retireVersion: {
-    method: 'POST',
-    path: 'keys/{vault}/{name}/versions/{version}/retire',
+    ...paths.retireVersion,
     role: 'Keys.Retire',
     tag: 'Keys',
     summary: 'Retires a key version that nothing depends on',

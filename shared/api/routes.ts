@@ -5,6 +5,7 @@ import { AuditPage, AuditQuery } from './audit.ts';
 import { ClearedBreaker, Health } from './health.ts';
 import { keyRoutes } from './key-routes.ts';
 import { SigningKeys } from './keys.ts';
+import { paths, type RouteName } from './paths.ts';
 import { answer, nothing, type Route } from './route.ts';
 import { serverRoutes } from './server-routes.ts';
 
@@ -12,8 +13,7 @@ export const routes = {
   ...serverRoutes,
   ...keyRoutes,
   readAudit: {
-    method: 'GET',
-    path: 'audit',
+    ...paths.readAudit,
     role: 'Fleet.Read',
     tag: 'Audit',
     summary: 'Reads the audit chains',
@@ -26,8 +26,7 @@ export const routes = {
     tagged: false,
   },
   readSigningKeys: {
-    method: 'GET',
-    path: 'signing-keys',
+    ...paths.readSigningKeys,
     role: 'Fleet.Read',
     tag: 'App',
     summary: "Reads the app's own public keys",
@@ -38,8 +37,7 @@ export const routes = {
     tagged: false,
   },
   clearBreaker: {
-    method: 'POST',
-    path: 'breaker/clear',
+    ...paths.clearBreaker,
     role: 'Fleet.Operate',
     tag: 'App',
     summary: 'Lets suspect verdicts act that the breaker holds',
@@ -52,8 +50,7 @@ export const routes = {
     tagged: false,
   },
   readHealth: {
-    method: 'GET',
-    path: 'health',
+    ...paths.readHealth,
     role: null,
     tag: 'App',
     summary: 'Whether the app works, and what it depends on that does not',
@@ -67,8 +64,7 @@ export const routes = {
     tagged: false,
   },
   readOpenApi: {
-    method: 'GET',
-    path: 'openapi.json',
+    ...paths.readOpenApi,
     role: null,
     tag: 'App',
     summary: 'Reads this document',
@@ -78,7 +74,6 @@ export const routes = {
     answers: { 200: answer('This document.', z.looseObject({ openapi: z.string() })) },
     tagged: false,
   },
-} as const satisfies Readonly<Record<string, Route>>;
+} as const satisfies Readonly<Record<RouteName, Route>>;
 
 export type Routes = typeof routes;
-export type RouteName = keyof Routes;

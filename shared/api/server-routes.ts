@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { HoldBody, ServerId } from './common.ts';
 import { DekBody, ReleasedDek } from './dek.ts';
+import { paths } from './paths.ts';
 import { answer, nothing, type Route } from './route.ts';
 import {
   CopyBody,
@@ -22,8 +23,7 @@ const serverParams = z.object({ serverId: ServerId });
 
 export const serverRoutes = {
   listServers: {
-    method: 'GET',
-    path: 'servers',
+    ...paths.listServers,
     role: 'Fleet.Read',
     tag: 'Servers',
     summary: 'Lists servers',
@@ -36,8 +36,7 @@ export const serverRoutes = {
     tagged: false,
   },
   registerServer: {
-    method: 'PUT',
-    path: 'servers/{serverId}',
+    ...paths.registerServer,
     role: 'Fleet.Operate',
     tag: 'Servers',
     summary: 'Registers a server, or updates one',
@@ -56,8 +55,7 @@ export const serverRoutes = {
     tagged: true,
   },
   readServer: {
-    method: 'GET',
-    path: 'servers/{serverId}',
+    ...paths.readServer,
     role: 'Fleet.Read',
     tag: 'Servers',
     summary: 'Reads a server',
@@ -68,8 +66,7 @@ export const serverRoutes = {
     tagged: true,
   },
   deleteServer: {
-    method: 'DELETE',
-    path: 'servers/{serverId}',
+    ...paths.deleteServer,
     role: 'Fleet.Operate',
     tag: 'Servers',
     summary: 'Deletes a server, or gives up its DEK for good',
@@ -82,8 +79,7 @@ export const serverRoutes = {
     tagged: true,
   },
   revalidateServer: {
-    method: 'POST',
-    path: 'servers/{serverId}/revalidate',
+    ...paths.revalidateServer,
     role: 'Fleet.Operate',
     tag: 'Servers',
     summary: 'Looks at a server and its key now',
@@ -94,8 +90,7 @@ export const serverRoutes = {
     tagged: true,
   },
   revokeServer: {
-    method: 'POST',
-    path: 'servers/{serverId}/revoke',
+    ...paths.revokeServer,
     role: 'Fleet.Operate',
     tag: 'Servers',
     summary: 'Holds a server: its access is revoked whatever its key says',
@@ -106,8 +101,7 @@ export const serverRoutes = {
     tagged: true,
   },
   restoreServer: {
-    method: 'POST',
-    path: 'servers/{serverId}/restore',
+    ...paths.restoreServer,
     role: 'Fleet.Operate',
     tag: 'Servers',
     summary: 'Lifts the hold of a server',
@@ -118,8 +112,7 @@ export const serverRoutes = {
     tagged: true,
   },
   drillServer: {
-    method: 'POST',
-    path: 'servers/{serverId}/drill',
+    ...paths.drillServer,
     role: 'Fleet.Operate',
     tag: 'Servers',
     summary: 'Revokes and restores a server for real, and measures both',
@@ -130,8 +123,7 @@ export const serverRoutes = {
     tagged: false,
   },
   moveServer: {
-    method: 'PUT',
-    path: 'servers/{serverId}/key',
+    ...paths.moveServer,
     role: 'Dek.Assign',
     tag: 'Servers',
     summary: 'Moves a server to another key',
@@ -142,8 +134,7 @@ export const serverRoutes = {
     tagged: true,
   },
   copyServer: {
-    method: 'POST',
-    path: 'servers/{serverId}/copies',
+    ...paths.copyServer,
     role: 'Dek.Assign',
     tag: 'Servers',
     summary: 'Registers a copy: a server of its own with the same DEK',
@@ -157,8 +148,7 @@ export const serverRoutes = {
     tagged: true,
   },
   releaseDek: {
-    method: 'POST',
-    path: 'servers/{serverId}/dek',
+    ...paths.releaseDek,
     role: 'Dek.Unwrap',
     tag: 'Servers',
     summary: 'Gives a server its own DEK, sealed to a key that it made for this request',

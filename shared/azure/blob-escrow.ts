@@ -8,11 +8,6 @@ import { openContainer, statusOf } from './blob-container.ts';
 import { storageUnavailable, withinLimit } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
 
-export interface BlobEscrow extends Escrow {
-  /** @throws CmkError StoreUnavailable (retryable) */
-  ensureContainer(): Promise<void>;
-}
-
 const CONTAINER = 'dek-escrow';
 
 const Filed = z.object({
@@ -50,11 +45,13 @@ function fromBlobName(name: string, serverId: string): KekId {
   }
 }
 
-export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
-  const container = openContainer(connection, CONTAINER);
+export function makeBlobEscrow(connection: StorageConnection): Escrow {
+  const open = openContainer(connection, CONTAINER);
+  const blobOf = async (serverId: string, kek: KekId) =>
+    (await open()).getBlockBlobClient(escrowBlobName(serverId, kek));
 
   const find = async (serverId: string, kek: KekId): Promise<WrappedDek | undefined> => {
-    const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
+    const blob = await blobOf(serverId, kek);
     let text: string;
     try {
       text = (
@@ -71,7 +68,7 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
     async file(serverId, kek, wrapped) {
       const filed: z.input<typeof Filed> = { schema: 1, serverId, vault: kek.vault, key: kek.name, wrapped };
       const text = JSON.stringify(filed);
-      const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
+      const blob = await blobOf(serverId, kek);
       try {
         await withinLimit((abortSignal) =>
           blob.upload(text, Buffer.byteLength(text), {
@@ -93,6 +90,7 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
     find,
     placeOf: (serverId, kek) => `the blob ${escrowBlobName(serverId, kek)} in ${CONTAINER}`,
     async list(serverId) {
+      const container = await open();
       try {
         return await withinLimit(async (abortSignal) => {
           const keks: KekId[] = [];
@@ -105,18 +103,11 @@ export function makeBlobEscrow(connection: StorageConnection): BlobEscrow {
       }
     },
     async remove(serverId, kek) {
-      const blob = container.getBlockBlobClient(escrowBlobName(serverId, kek));
+      const blob = await blobOf(serverId, kek);
       try {
         await withinLimit((abortSignal) => blob.deleteIfExists({ deleteSnapshots: 'include', abortSignal }));
       } catch (error) {
         throw storageUnavailable('the escrow did not give up a wrapping', error);
-      }
-    },
-    async ensureContainer() {
-      try {
-        await withinLimit((abortSignal) => container.createIfNotExists({ abortSignal }));
-      } catch (error) {
-        throw storageUnavailable('the escrow could not be created', error);
       }
     },
   };

@@ -1,5 +1,4 @@
 // The ExportStore port on blobs: a folder for each export, and beside them one manifest, of the newest that was verified.
-import { RestError } from '@azure/storage-blob';
 import * as z from 'zod';
 import { CmkError } from '../domain/errors.ts';
 import { parseKekKey } from '../domain/key-id.ts';
@@ -10,11 +9,6 @@ import { openContainer, statusOf } from './blob-container.ts';
 import { openBlockWriter } from './block-writer.ts';
 import { startLimit, storageUnavailable, withinLimit } from './storage-client.ts';
 import type { StorageConnection } from './tables/storage-connection.ts';
-
-export interface BlobExports extends ExportStore {
-  /** @throws CmkError StoreUnavailable (retryable) */
-  ensureContainer(): Promise<void>;
-}
 
 const CONTAINER = 'table-exports';
 const MANIFEST = 'newest.json';
@@ -37,11 +31,12 @@ const Manifest = z.strictObject({
   versions: z.record(z.string().refine(isKekKey), z.array(z.string().regex(/^[0-9a-f]{32}$/))),
 });
 
-export function makeBlobExports(connection: StorageConnection): BlobExports {
-  const container = openContainer(connection, CONTAINER);
-  const blob = container.getBlockBlobClient(MANIFEST);
+export function makeBlobExports(connection: StorageConnection): ExportStore {
+  const openStore = openContainer(connection, CONTAINER);
+  const blobOf = async (name: string) => (await openStore()).getBlockBlobClient(name);
 
   const read = async (): Promise<{ readonly value: TableExport; readonly etag: string } | undefined> => {
+    const blob = await blobOf(MANIFEST);
     try {
       return await withinLimit(async (abortSignal) => {
         const { etag = '', readableStreamBody } = await blob.download(0, undefined, { abortSignal });
@@ -59,13 +54,14 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
   return {
     newest: async () => (await read())?.value,
 
-    open: (folder, file) => openBlockWriter(container.getBlockBlobClient(`${folder}/${file}`)),
+    open: (folder, file) => openBlockWriter(() => blobOf(`${folder}/${file}`)),
 
     async *read(folder, file) {
       const name = `${folder}/${file}`;
+      const blob = await blobOf(name);
       const limit = startLimit();
       try {
-        const { readableStreamBody } = await container.getBlockBlobClient(name).download(0, undefined, {
+        const { readableStreamBody } = await blob.download(0, undefined, {
           abortSignal: limit.abortSignal,
           maxRetryRequests: READ_RETRIES,
         });
@@ -87,6 +83,7 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
       const manifest = { schema: 1, exportedAt: exportedAt.toISOString(), versions };
       const text = JSON.stringify(manifest);
       parseManifest(text);
+      const blob = await blobOf(MANIFEST);
       try {
         await withinLimit((abortSignal) =>
           blob.upload(text, Buffer.byteLength(text), {
@@ -105,14 +102,6 @@ export function makeBlobExports(connection: StorageConnection): BlobExports {
         });
       }
     },
-
-    ensureContainer: async () => {
-      try {
-        await withinLimit((abortSignal) => container.createIfNotExists({ abortSignal }));
-      } catch (error) {
-        throw storageUnavailable('the catalog of exports could not be created', error);
-      }
-    },
   };
 }
 
@@ -129,4 +118,5 @@ function parseManifest(text: string): TableExport {
 }
 
 /** The blob isn't there; a 404 of anybody else, or of an account that is gone, says no such thing. */
-const isMissing = (error: unknown): boolean => error instanceof RestError && error.code === 'BlobNotFound';
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'BlobNotFound';

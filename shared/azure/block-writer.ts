@@ -9,7 +9,10 @@ import { storageUnavailable, withinLimit } from './storage-client.ts';
 const BLOCK_BYTES = 4 * 1024 * 1024;
 
 /** Blocks that no close follows are thrown away by the service after a week. */
-export function openBlockWriter(blob: BlockBlobClient, blockBytes = BLOCK_BYTES): ExportWriter {
+export function openBlockWriter(
+  openBlob: () => Promise<BlockBlobClient>,
+  blockBytes = BLOCK_BYTES,
+): ExportWriter {
   const blocks: string[] = [];
   let waiting: Uint8Array[] = [];
   let waitingBytes = 0;
@@ -21,6 +24,7 @@ export function openBlockWriter(blob: BlockBlobClient, blockBytes = BLOCK_BYTES)
     waitingBytes = 0;
     // All ids of a blob have one length.
     const id = Buffer.from(String(blocks.length).padStart(8, '0')).toString('base64');
+    const blob = await openBlob();
     try {
       await withinLimit((abortSignal) => blob.stageBlock(id, block, block.length, { abortSignal }));
     } catch (error) {
@@ -38,6 +42,7 @@ export function openBlockWriter(blob: BlockBlobClient, blockBytes = BLOCK_BYTES)
 
     close: async () => {
       await flush();
+      const blob = await openBlob();
       try {
         await withinLimit((abortSignal) =>
           blob.commitBlockList(blocks, {

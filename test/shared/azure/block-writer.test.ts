@@ -7,7 +7,7 @@ import { openBlockWriter } from '../../../shared/azure/block-writer.ts';
 let azurite: Azurite;
 beforeAll(async () => {
   azurite = await startAzurite();
-  await open().ensureContainer();
+  await open().newest();
 });
 afterAll(() => azurite.stop());
 
@@ -25,7 +25,7 @@ async function readAll(folder: string, file: string): Promise<string> {
 
 describe('a file of an export', () => {
   test('comes back as it was written, over several blocks', async () => {
-    const writer = openBlockWriter(blobOf('one/servers.jsonl'), 10);
+    const writer = openBlockWriter(async () => blobOf('one/servers.jsonl'), 10);
     const lines = Array.from({ length: 25 }, (_, number) => `{"ü":${number}}\n`);
     for (const line of lines) await writer.append(Buffer.from(line));
     await writer.close();
@@ -62,12 +62,10 @@ describe('a file of an export', () => {
     });
     const failure = { code: 'StoreUnavailable', retryable: true };
     await expect(dead.open('a', 'b.json').close()).rejects.toMatchObject(failure);
-    const writer = openBlockWriter(
-      BlobServiceClient.fromConnectionString(azurite.connectionString)
-        .getContainerClient('no-container')
-        .getBlockBlobClient('a'),
-      1,
-    );
+    const nowhere = BlobServiceClient.fromConnectionString(azurite.connectionString)
+      .getContainerClient('no-container')
+      .getBlockBlobClient('a');
+    const writer = openBlockWriter(async () => nowhere, 1);
     await expect(writer.append(Buffer.from('x'))).rejects.toMatchObject(failure);
   });
 });

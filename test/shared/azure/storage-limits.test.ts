@@ -23,12 +23,10 @@ beforeAll(async () => {
   azurite = await startAzurite();
   const connection = { kind: 'connectionString', value: azurite.connectionString } as const;
   const exports = makeBlobExports(connection);
-  await exports.ensureContainer();
   await exports.record({ exportedAt, versions: {} });
   const writer = exports.open('there', 'audit.jsonl');
   await writer.append(Buffer.from('{}\n'));
   await writer.close();
-  await makeBlobEscrow(connection).ensureContainer();
   await makeBlobEscrow(connection).file('there', kek, wrapped);
   await makeTableStores({ connection, onInvalid: () => undefined }).ensureTables();
   await makeWorkQueue(connection, { current: () => null }).ensureQueues();
@@ -42,6 +40,12 @@ const calls: Readonly<Record<(typeof services)[number], Readonly<Record<string, 
     read: (connection) => makeTableStores({ connection, onInvalid: () => undefined }).servers.read(kek, 'a'),
     list: (connection) =>
       collect(makeTableStores({ connection, onInvalid: () => undefined }).keks.list({ vault: null })),
+    commit: (connection) =>
+      makeTableStores({ connection, onInvalid: () => undefined }).servers.commit(
+        kek,
+        [{ value: plainServer(kek, 'a'), etag: null, history: null }],
+        null,
+      ),
   },
   Queue: {
     send: (connection) => makeWorkQueue(connection, { current: () => null }).enqueueProbe({ keks: [kek] }),
@@ -49,12 +53,10 @@ const calls: Readonly<Record<(typeof services)[number], Readonly<Record<string, 
     ensure: (connection) => makeWorkQueue(connection, { current: () => null }).ensureQueues(),
   },
   Blob: {
-    'escrow: ensure': (connection) => makeBlobEscrow(connection).ensureContainer(),
     'escrow: file': (connection) => makeBlobEscrow(connection).file('new', kek, wrapped),
     'escrow: find': (connection) => makeBlobEscrow(connection).find('there', kek),
     'escrow: list': (connection) => makeBlobEscrow(connection).list('there'),
     'escrow: remove': (connection) => makeBlobEscrow(connection).remove('other', kek),
-    'exports: ensure': (connection) => makeBlobExports(connection).ensureContainer(),
     'exports: newest': (connection) => makeBlobExports(connection).newest(),
     'exports: record': (connection) => makeBlobExports(connection).record({ exportedAt, versions: {} }),
     'exports: write': async (connection) => {

@@ -194,26 +194,3 @@ describe('a store that fails', () => {
     expect(await stores.servers.read(kek, 'a')).toBeUndefined();
   });
 });
-
-test('every request has a deadline, reads and transactions alike', async () => {
-  const deadlines: number[] = [];
-  const stores = makeTableStores({
-    connection: { kind: 'connectionString', value: 'UseDevelopmentStorage=true' },
-    onInvalid: () => undefined,
-    clientOptions: {
-      retryOptions: { maxRetries: 0 },
-      httpClient: {
-        sendRequest: (request) => {
-          deadlines.push(request.timeout);
-          return Promise.reject(new DOMException('aborted', 'AbortError'));
-        },
-      },
-    },
-  });
-  const kek = newKek();
-  const write = { value: plainServer(kek, 'a'), etag: null, history: null };
-  await expectCode('StoreUnavailable', stores.servers.read(kek, 'a'));
-  await expectCode('StoreUnavailable', stores.keks.read(kek));
-  await expectCode('StoreUnavailable', stores.servers.commit(kek, [write], null));
-  expect(deadlines).toEqual([10_000, 10_000, 10_000]);
-});
