@@ -14,7 +14,9 @@ type Way = 'event' | 'probe';
 interface Case {
   readonly keks: number;
   readonly groups: readonly GroupSpec[];
-  /** Of each group and each way. */
+  /** KEKs with a group of each kind, whose trials run side by side. */
+  readonly copies: number;
+  /** Of each KEK with a group, and of each way. */
   readonly trials: number;
   readonly ways: readonly Way[];
 }
@@ -48,54 +50,72 @@ const PROBE_SECONDS = 10;
 const LONGEST_SECONDS = 120;
 const EVERY_WAY: readonly Way[] = ['event', 'probe'];
 const MANY_SESSIONS: Case = {
-  keks: 3,
+  keks: 15,
   groups: [
-    { servers: 100, real: 10, sessions: 1 },
-    { servers: 100, real: 6, sessions: 10 },
-    { servers: 100, real: 2, sessions: 100 },
+    { servers: 100, real: 4, sessions: 1 },
+    { servers: 100, real: 3, sessions: 10 },
+    { servers: 100, real: 1, sessions: 100 },
   ],
-  trials: 34,
+  copies: 5,
+  trials: 20,
   ways: EVERY_WAY,
 };
 const MANY_SERVERS: Case = {
   keks: 1,
   groups: [{ servers: 100, real: 100, sessions: 1 }],
-  trials: 20,
+  copies: 1,
+  trials: 12,
   ways: EVERY_WAY,
 };
 const MANY_KEKS: Case = {
   keks: 1_000,
-  groups: [{ servers: 100, real: 6, sessions: 10 }],
+  groups: [{ servers: 100, real: 3, sessions: 10 }],
+  copies: 5,
   trials: 20,
   ways: EVERY_WAY,
 };
 const SHORT: Case = {
   keks: 1,
   groups: [{ servers: 20, real: 2, sessions: 3 }],
+  copies: 1,
   trials: 2,
   ways: ['event'],
 };
 
-async function measure({ keks, groups, trials, ways }: Case): Promise<readonly DetectionResult[]> {
-  const fleet = await startDetectionFleet({ groups, keks, probeSeconds: PROBE_SECONDS });
+async function measure({ keks, groups, copies, trials, ways }: Case): Promise<readonly DetectionResult[]> {
+  const wanted = groups.flatMap((group) => Array.from({ length: copies }, () => group));
+  const fleet = await startDetectionFleet({ groups: wanted, keks, probeSeconds: PROBE_SECONDS });
   try {
-    const all = await Promise.all(
-      fleet.groups.map(async (group) => {
-        const seen: Record<Way, Trial[]> = { event: [], probe: [] };
-        await settle(fleet, group);
-        for (let index = 0; index < trials * ways.length; index += 1) {
-          const way = ways[index % ways.length] ?? 'event';
-          seen[way].push(await runTrial(fleet, group, way));
-          if (index % 10 === 9)
-            console.log(`    ${group.kek.name}: ${index + 1} of ${trials * ways.length} trials`);
-        }
-        return ways.map((way) => toResult(keks, group, way, seen[way]));
-      }),
-    );
-    return all.flat();
+    const seen = await Promise.all(fleet.groups.map((group) => runTrials(fleet, group, trials, ways)));
+    return groups.flatMap((spec, index) => {
+      const alike = seen.slice(index * copies, (index + 1) * copies);
+      return ways.map((way) =>
+        toResult(
+          keks,
+          spec,
+          way,
+          alike.flatMap((one) => one[way]),
+        ),
+      );
+    });
   } finally {
     await fleet.stop();
   }
+}
+
+async function runTrials(
+  fleet: DetectionFleet,
+  group: Group,
+  trials: number,
+  ways: readonly Way[],
+): Promise<Readonly<Record<Way, readonly Trial[]>>> {
+  const seen: Record<Way, Trial[]> = { event: [], probe: [] };
+  await settle(fleet, group);
+  for (let index = 0; index < trials; index += 1) {
+    for (const way of ways) seen[way].push(await runTrial(fleet, group, way));
+    if (index % 5 === 4) console.log(`    ${group.kek.name}: ${index + 1} of ${trials} trials of each way`);
+  }
+  return seen;
 }
 
 async function settle({ stack }: DetectionFleet, group: Group): Promise<void> {
@@ -177,7 +197,7 @@ function publishHint({ stack }: DetectionFleet, { kek, vault }: Group): void {
 
 function toResult(
   keks: number,
-  { servers, real, sessions }: Group,
+  { servers, real, sessions }: GroupSpec,
   way: Way,
   trials: readonly Trial[],
 ): DetectionResult {

@@ -163,8 +163,13 @@ export function planRound(seed: number): Plan {
   const deeds: Deed[] = [];
   for (const kek of KEKS) {
     if (random() < 0.5) deeds.push({ kind: 'rotate', kek });
-    if (!touched.includes(kek)) continue;
-    for (let left = whole(1, 4); left > 0; left -= 1) deeds.push({ kind: 'key', kek, deed: pick(KEY_DEEDS) });
+    if (touched.includes(kek)) {
+      for (let left = whole(1, 4); left > 0; left -= 1)
+        deeds.push({ kind: 'key', kek, deed: pick(KEY_DEEDS) });
+    } else {
+      // What nobody touches must stand whatever its vault answers: each round asks for that.
+      deeds.push(faults(kek, VAULT_FAULTS));
+    }
   }
   for (let left = whole(4, 10); left > 0; left -= 1) {
     const make = pick<() => Deed>([
