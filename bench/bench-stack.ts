@@ -39,7 +39,7 @@ export async function startBenchStack(options: BenchStackOptions): Promise<Bench
   let liveHeap = 0;
   const watcher = new URL('./watch-heap.ts', import.meta.url).href;
   const stack = await startStack({
-    times: options.times ?? { probeSeconds: 10, sweepSeconds: 30, confirmSuspectSeconds: 60 },
+    times: options.times ?? { probeSeconds: 10, sweepSeconds: 59, confirmSuspectSeconds: 60 },
     vaults: ['payments'],
     settings: { ...settings, NODE_OPTIONS: `--import=${watcher} ${settings['NODE_OPTIONS'] ?? ''}` },
     onHostLog: (line) => {

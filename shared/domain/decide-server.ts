@@ -154,9 +154,16 @@ const isOutOfDate = (version: VersionState | undefined): boolean =>
 const isTurn = (row: ServerRow, current: VersionState | undefined, { kek }: KekSnapshot): boolean =>
   isOutOfDate(current) || (!kek.policy.rewrapPaused && isAdmitted(row.serverId, kek));
 
+const followsRotation = ({ pinned, incoming, moving }: ServerRow): boolean =>
+  !pinned && !incoming && moving === null;
+
+/** Whether a rotation to `target` isn't done yet because of this server. */
+export const isOff = (row: ServerRow, target: string): boolean =>
+  followsRotation(row) && row.wrapped.kekVersion !== target;
+
 /** Where the server is in its KEK's rotation. */
 export function placeInRotation(row: ServerRow, snapshot: KekSnapshot): Place {
-  if (row.pinned || row.incoming || row.moving !== null) return 'stays';
+  if (!followsRotation(row)) return 'stays';
   if (row.wrapped.kekVersion === snapshot.kek.target) return 'done';
   if (targetOf(row, snapshot) === undefined) return 'stays';
   return unwraps(findVersion(snapshot, row.wrapped.kekVersion)) ? 'behind' : 'stuck';

@@ -90,6 +90,10 @@ export interface Census {
   /** By version and state, servers that answer and aren't deleted; the state as if the version were proven. */
   readonly states: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly notSettled: number;
+  /** Servers that follow the rotation and aren't on its target yet. */
+  readonly behind: number;
+  /** The last of them by name: as long as it is behind, the rotation isn't done. */
+  readonly lastBehind: string | null;
 }
 
 export interface KekState {

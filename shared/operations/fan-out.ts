@@ -57,6 +57,8 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
 
     const snapshot = toSnapshot(stored);
     const count = makeCount(snapshot, clock.now());
+    const isNew = epoch !== fannedOutEpoch;
+    const repeats: RangeMessage[] = [];
     for await (const page of pagesOf(servers, kek, PAGE_ROWS)) {
       for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
       const ranges: Range[] = [];
@@ -75,9 +77,13 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
       if (enqueues) {
         // Access first: a revocation never waits behind a rotation.
         await queue.enqueueAccess(withWork('access'));
-        await queue.enqueueRewrap(withWork('rewrap'));
+        if (isNew) await queue.enqueueRewrap(withWork('rewrap'));
+        else repeats.push(...withWork('rewrap'));
       }
     }
+    // A rotation that moves has its messages. Where nothing has moved since the last count they may be lost.
+    if (repeats.length > 0 && !count.hasMovedSince(stored.kek.value.census))
+      await queue.enqueueRewrap(repeats);
 
     const isOpened = await recordFanOut(deps, stored, count, cause);
     // Its epoch isn't fanned out yet: a crash before this line leaves that to the sweep.
@@ -145,13 +151,17 @@ function makeCount(snapshot: KekSnapshot, countedAt: Date) {
   const states = makeStateCounts();
   let notSettled = 0;
   let behind = 0;
+  let lastBehind: string | null = null;
   let rotation: RotationCount = NO_SERVERS;
   return {
     add: (row: ServerRow, work: Work) => {
       counts.add(row);
       states.add(work.decided);
       if (work.unsettled) notSettled += 1;
-      if (work.place === 'behind' || work.place === 'stuck') behind += 1;
+      if (work.place === 'behind' || work.place === 'stuck') {
+        behind += 1;
+        lastBehind = row.serverId;
+      }
       rotation = countServer(rotation, row, work.place, snapshot.kek);
     },
     census: (): Census => ({
@@ -159,8 +169,11 @@ function makeCount(snapshot: KekSnapshot, countedAt: Date) {
       versions: counts.versions(),
       states: states.states(),
       notSettled,
+      behind,
+      lastBehind,
     }),
     isRotated: () => behind === 0,
+    hasMovedSince: (census: Census | null) => census !== null && behind < census.behind,
     rotation: () => rotation,
   };
 }

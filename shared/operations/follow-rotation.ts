@@ -8,6 +8,7 @@ import type { KekStore } from '../ports/kek-store.ts';
 import type { ServerStore } from '../ports/server-store.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { mapBounded } from './bounded.ts';
+import { isLeft } from './finish-rotation.ts';
 
 export interface FollowDeps {
   readonly keks: KekStore;
@@ -39,7 +40,8 @@ async function isWaveDone(
   { kek, rotation, policy, target }: KekState,
 ): Promise<boolean> {
   if (rotation.state !== 'running' || rotation.wave === null || target === null) return false;
-  if (rotation.wave.number > 0) return !(await servers.hasServersOff(kek, target, rotation.wave.upTo));
+  const { number, upTo } = rotation.wave;
+  if (number > 0) return !(await isLeft(servers, kek, target, upTo, upTo));
   const canaries = await mapBounded(policy.canaryServers, READS_AT_A_TIME, (id) => servers.read(kek, id));
   return canaries.every((one) => one === undefined || one.value.wrapped.kekVersion === target);
 }

@@ -68,7 +68,10 @@ export function describeKekStore(start: StartStores): void {
       ]);
       const versions: Readonly<Record<string, VersionCount>> = Object.fromEntries(counted);
       const states = { [versionOf(3)]: { Ready: 2, Revoking: 1 } };
-      const value = { ...plainKek(kek), census: { countedAt: NOW, versions, states, notSettled: 0 } };
+      const value = {
+        ...plainKek(kek),
+        census: { countedAt: NOW, versions, states, notSettled: 0, behind: 7, lastBehind: 'pg-9' },
+      };
       await keks().commit(kek, change({ kek: { value, etag: null } }));
       const stored = await keks().read(kek);
       expect(stored?.kek.value).toEqual(value);

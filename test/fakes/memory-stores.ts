@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { CHAIN_START, type ChainedRecord } from '../../shared/domain/audit.ts';
 import type { BreakerState } from '../../shared/domain/breaker.ts';
+import { isOff } from '../../shared/domain/decide-server.ts';
 import type { CmkError } from '../../shared/domain/errors.ts';
 import { isCmkError } from '../../shared/domain/errors.ts';
 import type { KekState } from '../../shared/domain/kek.ts';
@@ -235,9 +236,7 @@ export function makeMemoryStores(options: MemoryStoresOptions = {}): MemoryStore
           .filter((id) => upTo === undefined || id <= upTo)
           .filter((id) => servers.problem(kekKey(kek), id) === null)
           .flatMap((id) => servers.read(kekKey(kek), id)?.value ?? [])
-          .some(
-            (row) => !row.incoming && row.moving === null && !row.pinned && row.wrapped.kekVersion !== target,
-          ),
+          .some((row) => isOff(row, target)),
       ),
   };
 

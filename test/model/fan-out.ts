@@ -5,6 +5,7 @@ import {
   decideAccess,
   decideAccessWork,
   decideRewrap,
+  isOff,
   placeInRotation,
   withDecision,
 } from '../../shared/domain/decide-server.ts';
@@ -28,6 +29,8 @@ export function* fanOut(process: Process, kek: KekId, cause: Cause): Program<voi
   const page = yield* io('store.read', () => storage.pageServers(kek, '', '~'));
   const rows = page.map(({ value }) => value);
   const works = rows.map((row) => workOf(row, snapshot, now));
+  const left = works.filter(({ behind }) => behind);
+  const behind = { behind: left.length, lastBehind: left.at(-1)?.serverId ?? null };
   if (enqueues) {
     const [from, to] = [rows[0]?.serverId ?? '', rows.at(-1)?.serverId ?? ''];
     const message: RangeMessage = { kek, epoch, from, to, attempt: null, cause };
@@ -35,16 +38,20 @@ export function* fanOut(process: Process, kek: KekId, cause: Cause): Program<voi
       if (works.some((work) => work[queue])) process.enqueue({ queue, message });
     };
     yield* io('queue', put('access'));
-    yield* io('queue', put('rewrap'));
+    const before = stored.kek.value.census;
+    const hasMoved = before !== null && behind.behind < before.behind;
+    const isRepeat = works.some(({ rewrap }) => rewrap) && !hasMoved;
+    if (epoch !== fannedOutEpoch || isRepeat) yield* io('queue', put('rewrap'));
   }
-  yield* recordFanOut(process, kek, epoch, rows, stored.versions);
-  if (works.every(({ behind }) => !behind)) yield* finishRotation(process, kek);
+  yield* recordFanOut(process, kek, epoch, rows, stored.versions, behind);
+  if (left.length === 0) yield* finishRotation(process, kek);
 }
 
 function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date) {
   const decided = withDecision(row, decideAccess(row, snapshot, now), now);
   const place = placeInRotation(row, snapshot);
   return {
+    serverId: row.serverId,
     access: decided !== row || decideAccessWork(row, now, RULES.inspection, null) !== 'none',
     rewrap: decideRewrap(row, snapshot, now, RULES.proveAfterSeconds, null).kind !== 'none',
     behind: place === 'behind' || place === 'stuck',
@@ -57,6 +64,7 @@ const recordFanOut = (
   epoch: number,
   rows: readonly ServerRow[],
   counted: readonly { readonly value: { readonly version: string }; readonly etag: string }[],
+  behind: Pick<Census, 'behind' | 'lastBehind'>,
 ) =>
   onConflict(function* (): Program<void> {
     const { storage } = process;
@@ -72,7 +80,13 @@ const recordFanOut = (
       return inUse || unchanged ? [{ value: { ...value, inUse }, etag }] : [];
     });
     const fannedOutEpoch = Math.max(stored.kek.value.fannedOutEpoch, epoch);
-    const census: Census = { countedAt: process.now(), versions, states: {}, notSettled: 0 };
+    const census: Census = {
+      countedAt: process.now(),
+      versions,
+      states: {},
+      notSettled: 0,
+      ...behind,
+    };
     const row = { value: { ...stored.kek.value, fannedOutEpoch, census }, etag: stored.kek.etag };
     yield* io('store.write', () => storage.commitKek(kek, row, changed));
   });
@@ -82,8 +96,13 @@ export const finishRotation = (process: Process, kek: KekId) =>
     const { storage } = process;
     const stored = yield* io('store.read', () => storage.readKek(kek));
     if (stored === undefined) return;
-    const { target, rotation } = stored.kek.value;
+    const { target, rotation, census } = stored.kek.value;
     if (target === null || rotation.state !== 'running') return;
+    const last = census?.lastBehind ?? null;
+    if (last !== null) {
+      const one = yield* io('store.read', () => storage.readServer(kek, last));
+      if (one !== undefined && isOff(one.value, target)) return;
+    }
     const page = yield* io('store.read', () => storage.pageServers(kek, '', '~'));
     if (page.some(({ value }) => value.wrapped.kekVersion !== target)) return;
     const { startedAt } = rotation;

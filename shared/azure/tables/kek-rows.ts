@@ -93,6 +93,9 @@ const kekColumns = z.object({
       // Rows of 0.1.0 say nothing of it until the next sweep.
       states: z.record(keyVersion, z.record(z.string(), count)).default({}),
       notSettled: count,
+      // Nor of these.
+      behind: count.default(0),
+      lastBehind: z.string().nullable().default(null),
     }).nullable(),
   ),
   observedFrom: orNone(instant),

@@ -3,6 +3,7 @@ import {
   decideAccess,
   decideAccessWork,
   decideRewrap,
+  isOff,
   placeInRotation,
   withDecision,
   withHold,
@@ -444,6 +445,20 @@ describe('placeInRotation', () => {
     ['without a target', {}, snapshotOf([serving(V1)], { target: null }), 'stays'],
   ] as const)('%s', (_, over, snapshot, place) => {
     expect(placeInRotation(serverOf(over), snapshot)).toBe(place);
+  });
+});
+
+describe('isOff', () => {
+  const moving = { from: KEK, to: { ...KEK, name: 'other' }, since: T0, by: 'anna' };
+  test.each([
+    ['on the target', { wrapped: wrappedUnder(V2) }, false],
+    ['on another version', {}, true],
+    ['deleted, on another version', { tombstone: true }, true],
+    ['pinned', { pinned: true }, false],
+    ['being moved in', { incoming: true }, false],
+    ['being moved out', { moving }, false],
+  ] as const)('%s', (_, over, off) => {
+    expect(isOff(serverOf(over), V2)).toBe(off);
   });
 });
 

@@ -97,6 +97,43 @@ describe('fanOut', () => {
   });
 });
 
+describe('a sweep while a rotation runs', () => {
+  const rotating = async () => {
+    const world = makeWorld();
+    await world.begin(200);
+    world.vault.createVersion(KEK);
+    await world.app.reconcileKek({ kek: KEK, cause: PROBE }, null);
+    const [first] = world.queue.waiting('rewrap-deks');
+    if (first === undefined || !('from' in first.message)) throw new Error('no range was enqueued');
+    const { message } = first;
+    world.queue.clear();
+    return { world, rewrapFirst: () => world.app.rewrapDeks(message) };
+  };
+  const sweep = async (world: World) => {
+    world.queue.clear();
+    await world.app.fanOut(KEK, SWEEP);
+    return world.queue.waiting('rewrap-deks').length;
+  };
+
+  test('asks again for what is left where nothing has moved since the last count', async () => {
+    const { world, rewrapFirst } = await rotating();
+    expect((await world.kek()).census).toMatchObject({ behind: 200, lastBehind: 's200' });
+    expect(await sweep(world)).toBe(3);
+    await rewrapFirst();
+    expect(await sweep(world)).toBe(0);
+    expect((await world.kek()).census).toMatchObject({ behind: 102, lastBehind: 's200' });
+    expect(await sweep(world)).toBe(2);
+  });
+
+  test('asks again for access all the same', async () => {
+    const { world, rewrapFirst } = await rotating();
+    await rewrapFirst();
+    await world.changeRow('s200', { applied: 'none' });
+    expect(await sweep(world)).toBe(0);
+    expect(world.queue.waiting('server-access')).toHaveLength(1);
+  });
+});
+
 describe('the census', () => {
   test('counts servers, unproven wrappings and what is not settled; tombstones count as wrappings only', async () => {
     const world = makeWorld();
@@ -111,6 +148,8 @@ describe('the census', () => {
       versions: { [version]: { servers: 4, tombstones: 1, copies: 0, unproven: 1, unprovenSuccessors: 0 } },
       states: { [version]: { Ready: 1, Restoring: 1 } },
       notSettled: 2,
+      behind: 0,
+      lastBehind: null,
     });
   });
 

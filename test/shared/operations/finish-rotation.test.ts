@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { keyUrl } from '../../../shared/domain/key-id.ts';
 import { storeUnavailable } from '../../fakes/memory-tables.ts';
-import { KEK, makeWorld } from '../../fakes/world.ts';
+import { KEK, makeWorld, type World } from '../../fakes/world.ts';
 
 const SWEEP = { kind: 'sweep' } as const;
 
@@ -36,6 +36,40 @@ describe('finishRotation', () => {
     await world.app.finishRotation(KEK, SWEEP);
     expect((await world.kek()).rotation.state).toBe('running');
     await world.queue.drain();
+    expect((await world.kek()).rotation.state).toBe('completed');
+  });
+
+  test('looks for others only once the server that was counted last is no longer behind', async () => {
+    const world = makeWorld();
+    await world.begin(3);
+    world.vault.createVersion(KEK);
+    await world.app.reconcileKek({ kek: KEK, cause: SWEEP }, null);
+    const searches = () => world.stores.roundTrips('servers.hasServersOff');
+    const before = searches();
+    await world.app.rewrapDeks(await world.rangeOf({ to: 's002' }));
+    expect(searches()).toBe(before);
+    expect((await world.kek()).rotation.state).toBe('running');
+    await world.app.rewrapDeks(await world.rangeOf({ from: 's003' }));
+    expect(searches()).toBe(before + 1);
+    expect((await world.kek()).rotation.state).toBe('completed');
+  });
+
+  test.each([
+    [
+      'is gone',
+      async ({ stores }: World) =>
+        stores.servers.remove(KEK, 's003', (await stores.servers.read(KEK, 's003'))?.etag ?? ''),
+    ],
+    ['is pinned now', async (world: World) => world.changeRow('s003', { pinned: true })],
+  ])('the server that was counted last %s: the others are searched', async (_, change) => {
+    const world = makeWorld();
+    await world.begin(3);
+    world.vault.createVersion(KEK);
+    await world.app.reconcileKek({ kek: KEK, cause: SWEEP }, null);
+    await change(world);
+    await world.app.rewrapDeks(await world.rangeOf({ to: 's001' }));
+    expect((await world.kek()).rotation.state).toBe('running');
+    await world.app.rewrapDeks(await world.rangeOf({ from: 's002', to: 's002' }));
     expect((await world.kek()).rotation.state).toBe('completed');
   });
 

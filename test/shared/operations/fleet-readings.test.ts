@@ -22,6 +22,8 @@ const census = (states: Readonly<Record<string, Readonly<Record<string, number>>
   versions: {},
   states,
   notSettled: 0,
+  behind: 0,
+  lastBehind: null,
 });
 const valuesOf = (readings: readonly Reading[], gauge: Reading['gauge']) =>
   readings.filter((one) => one.gauge === gauge).map(({ value, attributes }) => [value, attributes]);

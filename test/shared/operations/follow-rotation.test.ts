@@ -48,6 +48,24 @@ describe('followRotation', () => {
     expect(await follow(await begin(null), false)).toEqual([]);
   });
 
+  test('searches a wave for what is left only once its last server is done', async () => {
+    const world = await begin({ number: 1, upTo: 's002' });
+    const before = world.stores.roundTrips('servers.hasServersOff');
+    expect(await follow(world, false)).toEqual([]);
+    expect(world.stores.roundTrips('servers.hasServersOff')).toBe(before);
+    await world.app.rewrapDeks(await world.rangeOf({ from: 's002' }));
+    world.queue.clear();
+    await world.changeKek({
+      rotation: {
+        state: 'running',
+        startedAt: world.clock.now(),
+        resumedAt: null,
+        wave: { number: 1, upTo: 's002', openedAt: world.clock.now() },
+      },
+    });
+    expect(await follow(world, false)).toEqual([30]);
+  });
+
   test('asks at once when a server has failed, unless any number may', async () => {
     expect(await follow(await begin(null), true)).toEqual([0]);
     expect(await follow(await begin(null, { haltAfterFailures: null }), true)).toEqual([]);
