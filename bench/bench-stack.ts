@@ -29,13 +29,14 @@ export interface BenchStackOptions {
   readonly bits?: RsaBits;
   readonly kty?: 'RSA' | 'RSA-HSM';
   readonly servers: number;
+  readonly indexed?: boolean;
   readonly settings?: Readonly<Record<string, string>>;
   readonly times?: StackOptions['times'];
 }
 
 /** Node's own options of the host come on top of the heap's watcher. */
 export async function startBenchStack(options: BenchStackOptions): Promise<BenchStack> {
-  const { servers, bits = 2048, kty = 'RSA', settings = {} } = options;
+  const { servers, indexed = true, bits = 2048, kty = 'RSA', settings = {} } = options;
   let liveHeap = 0;
   const watcher = new URL('./watch-heap.ts', import.meta.url).href;
   const stack = await startStack({
@@ -58,7 +59,7 @@ export async function startBenchStack(options: BenchStackOptions): Promise<Bench
     const vault = stack.vaultEmulator.vault('payments');
     const kek = parseKekId(vault.host, KEY_NAME);
     await vault.createKey(KEY_NAME, { bits, kty });
-    await fillFleet(stack, kek, servers);
+    await fillFleet(stack, kek, servers, { indexed });
     return {
       stack,
       vault,

@@ -76,7 +76,8 @@ export async function startDetectionFleet(options: {
         await registerReal(stack, kek, one);
         return one;
       });
-      if (spec.servers > spec.real) await fillFleet(stack, kek, spec.servers - spec.real, `dek-${index}`);
+      if (spec.servers > spec.real)
+        await fillFleet(stack, kek, spec.servers - spec.real, { prefix: `dek-${index}` });
       groups.push({ ...spec, kek, vault, watched });
     }
     const others = Array.from({ length: options.keks - groups.length }, (_, index) => index + groups.length);
@@ -84,7 +85,7 @@ export async function startDetectionFleet(options: {
       const vault = vaultOf(index);
       const kek = parseKekId(vault.host, `kek-${index}`);
       await vault.createKey(kek.name);
-      await fillFleet(stack, kek, 1, `other-${index}`);
+      await fillFleet(stack, kek, 1, { prefix: `other-${index}` });
     });
     return { stack, groups, stop };
   } catch (error) {

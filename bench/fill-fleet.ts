@@ -7,8 +7,19 @@ import type { ServerRow } from '../shared/domain/server.ts';
 import { bindDek } from '../shared/domain/wrapped-dek.ts';
 import { mapBounded } from '../shared/operations/bounded.ts';
 
+export interface FillOptions {
+  readonly prefix?: string;
+  /** Whether their ids are in `serverindex`, as a move, an order and a request need it; a rotation doesn't. */
+  readonly indexed?: boolean;
+}
+
 /** Registers one server as callers do, then makes the others' rows like its own: registering is not what is measured. */
-export async function fillFleet(stack: Stack, kek: KekId, count: number, prefix = 'server'): Promise<void> {
+export async function fillFleet(
+  stack: Stack,
+  kek: KekId,
+  count: number,
+  { prefix = 'server', indexed = true }: FillOptions = {},
+): Promise<void> {
   const idOf = (index: number) => `${prefix}-${String(index).padStart(6, '0')}`;
   const { stored } = await stack.operations.registerServer({
     serverId: idOf(0),
@@ -43,7 +54,7 @@ export async function fillFleet(stack: Stack, kek: KekId, count: number, prefix 
   for (let start = 1; start < count; start += 98) {
     const indexes = Array.from({ length: Math.min(98, count - start) }, (_, offset) => start + offset);
     const rows = await Promise.all(indexes.map(makeRow));
-    await mapBounded(rows, 32, ({ serverId }) => stack.stores.index.claim(serverId, kek));
+    if (indexed) await mapBounded(rows, 32, ({ serverId }) => stack.stores.index.claim(serverId, kek));
     await stack.stores.servers.commit(
       kek,
       rows.map((value) => ({ value, etag: null, history: null })),

@@ -157,8 +157,9 @@ describe('countServer', () => {
       ['b', 'behind', { rewrapFailure: failed(at(6)) }],
       ['c', 'behind', { rewrapFailure: failed(at(7)) }],
       ['d', 'behind', { rewrapFailure: failed(at(4)) }],
+      ['e', 'behind', { rewrapFailure: failed(at(8)) }],
     ];
-    expect(count(kek, ...servers).failures).toBe(2);
+    expect(count(kek, ...servers).failures).toBe(3);
   });
 
   test('a canary holds the rest until it was rewrapped, whatever the reason, unless it doesn’t follow', () => {
@@ -181,6 +182,7 @@ describe('countServer', () => {
       ['b', 'behind', { rewrapFailure: failed(at(1)) }],
       ['bb', 'behind'],
       ['c', 'stuck'],
+      ['cc', 'stuck'],
       ['d', 'done'],
       ['e', 'behind'],
     ];

@@ -57,6 +57,19 @@ describe('detectionLatencyMs', () => {
   });
 
   test.each([
+    ['of this very moment', at(110), 0],
+    ['of a whole day ago', at(110 - 86_400), 86_400_000],
+  ])('a hint %s tells', (_, hintedAt, ms) => {
+    const denied = snapshotOf(version({ status: 'unusable', reason: 'AccessDenied' }));
+    expect(detectionLatencyMs(good, denied, {}, { ...times, hintedAt })).toBe(ms);
+  });
+
+  test('another reason is a change', () => {
+    const denied = snapshotOf(version({ status: 'unusable', reason: 'AccessDenied' }));
+    expect(detectionLatencyMs(denied, disabled, updated(104), times)).toBe(6_000);
+  });
+
+  test.each([
     ['from the future', at(111)],
     ['of the day before yesterday', at(110 - 86_401)],
   ])('a hint %s is none', (_, hintedAt) => {

@@ -84,6 +84,16 @@ describe('what is restored of the servers', () => {
   });
 });
 
+test('rows of other tables say nothing of where a server is, whatever their keys are', () => {
+  const plan = makeRestorePlan(1);
+  plan.see('serverindex', index('x', A), 1);
+  plan.see('audit', row('x', 'head', { kek: B }), 1);
+  plan.see('servers', row(B, 's:x'), 1);
+  plan.see('servers', row(A, 's:x'), 2);
+  expect(plan.decide('servers', row(B, 's:x'), 1)).toBe('moved');
+  expect(plan.decide('servers', row(A, 's:x'), 2)).toBeNull();
+});
+
 test('other tables are restored as they are', () => {
   const plan = makeRestorePlan(1);
   for (const table of ['keks', 'audit'] as const) {

@@ -11,6 +11,11 @@ describe('readTraceContext', () => {
     });
   });
 
+  test('keeps a state that is as long as W3C has it passed on', () => {
+    const tracestate = `v=${'1'.repeat(510)}`;
+    expect(readTraceContext({ traceparent, tracestate })).toEqual({ traceparent, tracestate });
+  });
+
   test.each([
     ['not there', undefined],
     ['longer than W3C has it passed on', `v=${'1'.repeat(511)}`],
@@ -25,6 +30,7 @@ describe('readTraceContext', () => {
     ['a message of 0.1.0', { kek: {}, cause: {} }],
     ['no text', { traceparent: { toString: () => traceparent } }],
     ['too short', { traceparent: traceparent.slice(1) }],
+    ['with something before it', { traceparent: `x${traceparent}` }],
     ['too long', { traceparent: `${traceparent}-00` }],
     ['upper case', { traceparent: traceparent.toUpperCase() }],
     ['text', traceparent],
