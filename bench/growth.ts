@@ -9,6 +9,7 @@ const SHORT = [200, 800];
 /** Past what a process takes once; what is left must not depend on the fleet. */
 const LIVE_HEAP_GROWTH = 1.25;
 const RESIDENT_GROWTH = 1.25;
+const CPU_GROWTH = 1.25;
 
 async function measure(servers: number): Promise<Rotation> {
   // Azurite looks through the whole index for each id that is added: 100,000 of them take it a quarter of an hour.
@@ -57,6 +58,8 @@ function checks(results: readonly Rotation[], short: boolean): readonly Check[] 
   const sizes = `${base.servers} to ${last.servers} servers`;
   const live = last.liveHeapMiB / Math.max(1, base.liveHeapMiB);
   const resident = last.peakMiB / base.peakMiB;
+  const cpu = ({ cpuSeconds, servers }: Rotation) => (cpuSeconds / servers) * 1000;
+  const storage = ({ storageCpuSeconds, servers }: Rotation) => (storageCpuSeconds / servers) * 1000;
   return [
     {
       name: 'DEKs the same at every size',
@@ -73,6 +76,13 @@ function checks(results: readonly Rotation[], short: boolean): readonly Check[] 
       met: short
         ? last.seconds / last.servers <= (2 * first.seconds) / first.servers
         : line.r2 >= 0.99 && exponentOf(results).slope <= 1.1,
+      why: `Azurite's CPU a server: ${storage(base).toFixed(2)} ms at ${base.servers}, ${storage(last).toFixed(2)} ms at ${last.servers}`,
+    },
+    {
+      name: `the app's CPU a server is flat, ${sizes}`,
+      target: `at most ${CPU_GROWTH} times`,
+      measured: `${cpu(base).toFixed(2)} to ${cpu(last).toFixed(2)} ms`,
+      met: cpu(last) <= CPU_GROWTH * cpu(base),
     },
     ...(short
       ? []

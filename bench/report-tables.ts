@@ -61,7 +61,12 @@ function targetsOf(file: BenchFile): string {
     '',
     table(
       ['', 'what', 'measured', 'target'],
-      checks.map(({ met, name, measured, target }) => [met ? 'met' : '**not met**', name, measured, target]),
+      checks.map(({ met, name, measured, target, why }) => [
+        met ? 'met' : '**not met**',
+        name,
+        met || why === undefined ? measured : `${measured}; ${why}`,
+        target,
+      ]),
     ),
   ].join('\n');
 }
@@ -208,7 +213,8 @@ function growthOf({ growth }: BenchFile): string {
         'MiB before',
         'peak MiB',
         'live heap, MiB',
-        'CPU, ms a server',
+        'its CPU, ms a server',
+        'the storage’s',
       ],
       growth.results.map((one) => [
         count(one.servers),
@@ -218,7 +224,8 @@ function growthOf({ growth }: BenchFile): string {
         count(one.beforeMiB),
         count(one.peakMiB),
         count(one.liveHeapMiB),
-        ((one.cpuSeconds / one.servers) * 1000).toFixed(1),
+        ((one.cpuSeconds / one.servers) * 1000).toFixed(2),
+        ((one.storageCpuSeconds / one.servers) * 1000).toFixed(2),
       ]),
     ),
     '',
