@@ -74,6 +74,15 @@ const MANY_KEKS: Case = {
   trials: 20,
   ways: EVERY_WAY,
 };
+/** Measured in several processes side by side, each with an app and a key of its own. */
+const ONE_KEK: Case = {
+  keks: 1,
+  groups: [{ servers: 100, real: 2, sessions: 10 }],
+  copies: 1,
+  trials: 10,
+  ways: EVERY_WAY,
+};
+const ONE_KEK_PROCESSES = 10;
 const SHORT: Case = {
   keks: 1,
   groups: [{ servers: 20, real: 2, sessions: 3 }],
@@ -240,11 +249,23 @@ function checks(results: readonly (readonly DetectionResult[])[]): readonly Chec
 
 const show = ({ p50, p95, p99 }: Percentiles) => `${seconds(p50)} / ${seconds(p95)} / ${seconds(p99)}`;
 
-const makeDetection = (name: string, one: Case) =>
+/** The trials of every process; each has the same groups and ways in the same order. */
+const mergeTrials = (all: readonly (readonly DetectionResult[])[]): readonly DetectionResult[] =>
+  (all[0] ?? []).map((one, index) =>
+    toResult(
+      one.keks,
+      one,
+      one.way,
+      all.flatMap((results) => results[index]?.trials ?? []),
+    ),
+  );
+
+const makeDetection = (name: string, one: Case, processes = 1) =>
   definePart<Case, readonly DetectionResult[]>({
     name,
     cases: (short) => [short ? SHORT : one],
     measure,
+    sideBySide: { processes, merge: mergeTrials },
     show: (results) =>
       results
         .map(
@@ -258,3 +279,4 @@ const makeDetection = (name: string, one: Case) =>
 export const detection = makeDetection('detection', MANY_SESSIONS);
 export const detectionOfServers = makeDetection('detection-servers', MANY_SERVERS);
 export const detectionOfKeks = makeDetection('detection-keks', MANY_KEKS);
+export const detectionOfOneKek = makeDetection('detection-one-kek', ONE_KEK, ONE_KEK_PROCESSES);

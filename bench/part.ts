@@ -50,6 +50,8 @@ export function definePart<C, R>(spec: {
   readonly name: string;
   readonly cases: (short: boolean) => readonly C[];
   readonly measure: (one: C, short: boolean) => Promise<R>;
+  /** Each case is measured in so many processes side by side, and their results are made one. */
+  readonly sideBySide?: { readonly processes: number; readonly merge: (results: readonly R[]) => R };
   readonly show: (result: R) => string;
   readonly checks: (results: readonly R[], short: boolean) => readonly Check[];
 }): BenchPart & Pick<typeof spec, 'checks'> {
@@ -61,7 +63,13 @@ export function definePart<C, R>(spec: {
       const results: R[] = [];
       for (const index of spec.cases(short).keys()) {
         if (only?.includes(index) === false) continue;
-        const result: R = await runInChild(spec.name, index, short);
+        const { processes = 1, merge } = spec.sideBySide ?? {};
+        const copies = Array.from({ length: processes }, (_, copy) => copy);
+        const all: readonly R[] = await Promise.all(
+          copies.map((copy) => runInChild(spec.name, index, copy, short)),
+        );
+        const result = merge?.(all) ?? all[0];
+        if (result === undefined) throw new RangeError(`${spec.name} is measured in no process`);
         console.log(`  ${spec.show(result)}`);
         results.push(result);
         await onRecord(toRecord(loadBefore));
@@ -90,9 +98,9 @@ export function definePart<C, R>(spec: {
   };
 }
 
-async function runInChild(part: string, index: number, short: boolean) {
+async function runInChild(part: string, index: number, copy: number, short: boolean) {
   const script = fileURLToPath(new URL('./run-case.ts', import.meta.url));
-  const file = join(tmpdir(), `pg-cmk-bench-${process.pid}-${part}-${index}.json`);
+  const file = join(tmpdir(), `pg-cmk-bench-${process.pid}-${part}-${index}-${copy}.json`);
   const args = [part, String(index), file, ...(short ? ['--short'] : [])];
   const child = fork(script, args, { stdio: 'inherit' });
   const code = await new Promise<number | null>((resolve) => child.once('exit', resolve));

@@ -1,6 +1,6 @@
 // The parts of the bench, in the order in which they run.
 import { coldImport } from './cold-import.ts';
-import { detection, detectionOfKeks, detectionOfServers } from './detection.ts';
+import { detection, detectionOfKeks, detectionOfOneKek, detectionOfServers } from './detection.ts';
 import { growth } from './growth.ts';
 import { hints } from './hints.ts';
 import { limits } from './limits.ts';
@@ -15,6 +15,7 @@ export const PARTS: readonly BenchPart[] = [
   limits,
   hints,
   detection,
+  detectionOfOneKek,
   detectionOfServers,
   detectionOfKeks,
   reading,

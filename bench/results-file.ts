@@ -17,6 +17,7 @@ export interface BenchFile {
   readonly limits?: PartRecord<LimitsResult>;
   readonly hints?: PartRecord<HintsResult>;
   readonly detection?: PartRecord<readonly DetectionResult[]>;
+  readonly 'detection-one-kek'?: PartRecord<readonly DetectionResult[]>;
   readonly 'detection-servers'?: PartRecord<readonly DetectionResult[]>;
   readonly 'detection-keks'?: PartRecord<readonly DetectionResult[]>;
   readonly reading?: PartRecord<ReadingResult>;
@@ -32,6 +33,6 @@ export function readResults(): BenchFile {
 }
 
 export const detectionsOf = (file: BenchFile): readonly DetectionResult[] =>
-  [file.detection, file['detection-servers'], file['detection-keks']].flatMap((record) =>
-    record === undefined ? [] : record.results.flat(),
+  [file.detection, file['detection-one-kek'], file['detection-servers'], file['detection-keks']].flatMap(
+    (record) => (record === undefined ? [] : record.results.flat()),
   );

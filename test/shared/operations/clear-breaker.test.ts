@@ -60,6 +60,20 @@ describe('clearBreaker', () => {
     expect(await audited(world)).toHaveLength(1);
   });
 
+  test('I-10: it is written under the ETag that is there now: what came in between is read again', async () => {
+    const world = await beginHeld();
+    const { keks: store } = world.stores;
+    const read = store.readBreaker;
+    let reads = 0;
+    store.readBreaker = () => {
+      reads += 1;
+      return reads === 2 ? Promise.resolve(undefined) : read();
+    };
+    expect(await world.app.clearBreaker({ by: 'anna' })).toMatchObject({ wasHolding: true });
+    expect(reads).toBe(3);
+    expect((await read())?.value).toMatchObject({ suspects: {}, trippedAt: null });
+  });
+
   test('where nothing is held nothing is written', async () => {
     const world = makeWorld();
     await world.begin(1);

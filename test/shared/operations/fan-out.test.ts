@@ -125,6 +125,13 @@ describe('a sweep while a rotation runs', () => {
     expect(await sweep(world)).toBe(2);
   });
 
+  test('asks again where nothing was counted yet', async () => {
+    const { world, rewrapFirst } = await rotating();
+    await rewrapFirst();
+    await world.changeKek({ census: null });
+    expect(await sweep(world)).toBe(2);
+  });
+
   test('asks again for access all the same', async () => {
     const { world, rewrapFirst } = await rotating();
     await rewrapFirst();

@@ -73,6 +73,18 @@ describe('finishRotation', () => {
     expect((await world.kek()).rotation.state).toBe('completed');
   });
 
+  test('a key that was never counted has all its servers searched', async () => {
+    const world = makeWorld();
+    await world.begin(2);
+    world.vault.createVersion(KEK);
+    await world.app.reconcileKek({ kek: KEK, cause: SWEEP }, null);
+    await world.changeKek({ census: null });
+    await world.app.rewrapDeks(await world.rangeOf({ to: 's001' }));
+    expect((await world.kek()).rotation.state).toBe('running');
+    await world.app.rewrapDeks(await world.rangeOf({ from: 's002' }));
+    expect((await world.kek()).rotation.state).toBe('completed');
+  });
+
   test('has nothing to say where no rotation runs, no target is, or the KEK is not held', async () => {
     const world = makeWorld();
     await world.app.finishRotation(KEK, SWEEP);
