@@ -8,12 +8,13 @@ export function registerApi(app: Pick<typeof FunctionApp, 'http'>, ports: ApiPor
   const load = loadOnce(async () => (await import('./api.ts')).makeApi(ports));
   for (const name of Object.keys(paths)) {
     if (!isRouteName(name)) continue;
+    const handle = loadOnce(async () => (await load())(name));
     app.http(name, {
       methods: [paths[name].method],
       route: paths[name].path,
       // Callers bear tokens of the issuer, not keys of the host.
       authLevel: 'anonymous',
-      handler: async (request, context) => (await load())(name)(request, context),
+      handler: async (request, context) => (await handle())(request, context),
     });
   }
 }
