@@ -3,7 +3,7 @@ import type { Cause } from '../domain/audit.ts';
 import { decideRewrap, type RewrapWork } from '../domain/decide-server.ts';
 import { type CmkError, describeError, isCmkError } from '../domain/errors.ts';
 import { findVersion, type KekSnapshot } from '../domain/kek.ts';
-import type { KekId } from '../domain/key-id.ts';
+import { type KekId, kekKey } from '../domain/key-id.ts';
 import { type Lane, makeLane } from '../domain/lane.ts';
 import { BATCH_SERVERS, isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
 import { retryDelaySeconds } from '../domain/retry.ts';
@@ -17,6 +17,7 @@ import type { Stored } from '../ports/stored.ts';
 import type { Meter } from '../ports/telemetry.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { mapBounded } from './bounded.ts';
+import { coalesce } from './coalesce.ts';
 import type { FinishRotation } from './finish-rotation.ts';
 import { followRotation } from './follow-rotation.ts';
 import { onConflict } from './on-conflict.ts';
@@ -50,8 +51,9 @@ const UNWRAPS_AT_A_TIME = 32;
 const UNWRAPPING_RANGES = 2;
 
 /**
- * Resumable at any point: what was committed is found done, what wasn't is done again. Servers are independent; what
- * the vault refuses for the whole key ends the range after what succeeded has been committed.
+ * Resumable at any point: what was committed is found done, what wasn't is done again. In one process a range has one
+ * run at a time. Servers are independent; what the vault refuses for the whole key ends the range after what succeeded
+ * has been committed.
  * @throws CmkError VaultUnavailable, StoreUnavailable (the queue delivers the range again), RewrapProofFailed
  */
 export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Promise<void> {
@@ -63,7 +65,7 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
     return lane;
   };
 
-  return async (message) => {
+  const rewrap = async (message: RangeMessage): Promise<void> => {
     const from = deps.clock.now();
     let committed = 0;
     let hasFailed = false;
@@ -95,7 +97,15 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
     await deps.finishRotation(message.kek, message.cause);
     await followRotation(deps, message.kek, hasFailed);
   };
+  // A range that comes twice, from a sweep or from another reconcile, would have the vault unwrap every DEK twice.
+  return coalesce(rewrap, { keyOf, merge: ofLaterEpoch });
 }
+
+const keyOf = ({ kek, from, to, attempt }: RangeMessage): string =>
+  [kekKey(kek), from, to, attempt].join('|');
+
+const ofLaterEpoch = (held: RangeMessage, coming: RangeMessage): RangeMessage =>
+  coming.epoch > held.epoch ? coming : held;
 
 interface PageResult {
   /** Servers whose wrapping was replaced. */

@@ -443,6 +443,34 @@ describe('others at the same rows', () => {
     }
   });
 
+  test('the same range twice at once in one process: the second finds it done, at no call of the vault', async () => {
+    const { world, second, rewrap } = await beginRotation(60);
+    let unwraps = 0;
+    world.vault.hook = ({ use }) => {
+      if (use === 'rewrap') unwraps += 1;
+      return Promise.resolve(null);
+    };
+    await Promise.all([rewrap(), rewrap()]);
+    expect(new Set(await versionsOf(world))).toEqual(new Set([second]));
+    // One of each server, and the proof of the range.
+    expect(unwraps).toBe(61);
+  });
+
+  test('of a range that comes again and again while it is under way, the latest epoch counts', async () => {
+    const { world, second, rewrap } = await beginRotation(3);
+    const { epoch } = await world.kek();
+    let isFirst = true;
+    world.vault.hook = ({ use }) => {
+      const fault = isFirst && use === 'rewrap' ? httpFault(503, null) : null;
+      isFirst = false;
+      return Promise.resolve(fault);
+    };
+    const older = { epoch: epoch - 1 };
+    const ends = await Promise.allSettled([rewrap(), rewrap(older), rewrap(), rewrap(older)]);
+    expect(ends.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled', 'fulfilled']);
+    expect(await versionsOf(world)).toEqual([second, second, second]);
+  });
+
   test('a long range is worked through page by page', async () => {
     const { world, second, rewrap } = await beginRotation(110);
     await rewrap();
