@@ -99,7 +99,7 @@ async function measure({ hints, perDelivery }: Case): Promise<HintsResult> {
  * more, and how many fit into the burst depends on the machine.
  */
 const HINTS_A_READ = 100;
-const SHORT_HINTS_A_READ = 5;
+const SHORT_HINTS_A_READ = 25;
 
 function checks(results: readonly HintsResult[], short: boolean): readonly Check[] {
   const hintsARead = short ? SHORT_HINTS_A_READ : HINTS_A_READ;

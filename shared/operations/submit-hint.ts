@@ -4,6 +4,7 @@
 // of a KEK: what it claims has happened is never believed.
 import { isCmkError } from '../domain/errors.ts';
 import { kekKey } from '../domain/key-id.ts';
+import type { ReconcileMessage } from '../domain/message.ts';
 import type { KekStore, StoredKek } from '../ports/kek-store.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
@@ -16,6 +17,13 @@ export interface SubmitHintDeps {
   readonly clock: Clock;
   readonly log: Log;
 }
+
+/**
+ * A hint that comes so soon after a look began waits so long: a look of which it is certain that it began after the hint
+ * answers it, and all that came meanwhile, in whatever process.
+ */
+const SOON_MS = 1000;
+const WAIT_SECONDS = 2;
 
 /** That a hint came is written down so often at most: of a flood, only that there is one. */
 const NOTED_EVERY_MS = 60_000;
@@ -31,20 +39,30 @@ export const makeSubmitHint = (deps: SubmitHintDeps) =>
   coalesce((hint: Hint) => submit(deps, hint), { keyOf, merge: withEarlier });
 
 async function submit(deps: SubmitHintDeps, { target, cause, at: hintedAt }: Hint): Promise<void> {
-  const { keks, queue, log } = deps;
+  const { keks, log } = deps;
   if (target.kind === 'kek') {
     const stored = await keks.read(target.kek);
     if (stored === undefined) return log.write('debug', NOT_HELD, { ...target, cause: cause.kind });
-    await queue.enqueueReconcile({ kek: target.kek, cause, hintedAt });
+    await enqueue(deps, stored, { kek: target.kek, cause, hintedAt });
     await note(deps, stored);
     return log.write('debug', ACCEPTED, { ...target, cause: cause.kind });
   }
   let held = 0;
   for await (const stored of keks.list({ vault: target.vault })) {
-    await queue.enqueueReconcile({ kek: stored.kek.value.kek, cause, hintedAt });
+    await enqueue(deps, stored, { kek: stored.kek.value.kek, cause, hintedAt });
     held += 1;
   }
   log.write('debug', held === 0 ? NOT_HELD : ACCEPTED, { ...target, cause: cause.kind });
+}
+
+function enqueue(
+  { queue, clock }: SubmitHintDeps,
+  { kek }: StoredKek,
+  message: ReconcileMessage,
+): Promise<void> {
+  const { observedFrom } = kek.value;
+  const isSoon = observedFrom !== null && clock.now().getTime() - observedFrom.getTime() < SOON_MS;
+  return queue.enqueueReconcile(message, isSoon ? WAIT_SECONDS : 0);
 }
 
 /** The same for hints that differ in their id and their time only: who did what stays apart, for the audit. */

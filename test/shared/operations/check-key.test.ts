@@ -75,7 +75,7 @@ describe('checkKey', () => {
     await world.register(1);
     world.vault.update(KEK, version, { enabled: false });
     await world.hint();
-    await world.queue.drain();
+    await world.queue.drainFor(2);
     world.clock.advance(60);
     world.vault.createVersion(KEK);
     expect(await check()).toEqual([]);

@@ -188,11 +188,11 @@ describe('moveServer', () => {
     await move();
     world.vault.update(KEK, before.wrapped.kekVersion, { enabled: false });
     await world.hint();
-    await world.queue.drain();
+    await world.queue.drainFor(2);
     expect(world.isOpen('s001')).toBe(true);
     world.vault.update(NEW, version, { enabled: false });
     await world.hint(NEW);
-    await world.queue.drain();
+    await world.queue.drainFor(2);
     expect(world.isOpen('s001')).toBe(false);
     expect(await world.row('s001', NEW)).toMatchObject({
       desired: 'revoked',
@@ -581,7 +581,7 @@ describe('what goes on meanwhile', () => {
     await cutAfterCommit(begun);
     world.vault.update(NEW, version, { enabled: false });
     await world.hint(NEW);
-    await world.queue.drain();
+    await world.queue.drainFor(2);
     expect(await rowsOf(world)).toMatchObject([{ kek: NEW, incoming: false, desired: 'revoked' }]);
     expect(world.isOpen('s001')).toBe(false);
   });

@@ -311,7 +311,7 @@ describe('pinned to a version', () => {
     await register();
     world.vault.update(KEK, version, { enabled: false });
     await world.hint();
-    await world.queue.drain();
+    await world.queue.drainFor(2);
     world.vault.update(KEK, version, { enabled: true });
     await world.changeVersion(version, { inUse: false });
     world.vault.createVersion(KEK);

@@ -36,6 +36,42 @@ describe('submitHint', () => {
     expect(world.log.said('a hint about a key that is not held')).toBe(2);
   });
 
+  test.each([
+    [0, 2],
+    [999, 2],
+    [1000, 0],
+  ])('%i ms after a look began, a hint waits %i s', async (milliseconds, seconds) => {
+    await world.app.reconcileKek({ kek: KEK, cause: { kind: 'sweep' } }, null);
+    world.clock.advance(milliseconds / 1000);
+    await world.hint();
+    await world.app.submitHint({ target: { kind: 'vault', vault: VAULT }, cause });
+    const now = world.clock.now().getTime();
+    const waits = world.queue.waiting('reconcile-keks').map(({ message, visibleAt }) => ({
+      key: 'kek' in message && message.kek.name,
+      seconds: (visibleAt.getTime() - now) / 1000,
+    }));
+    expect(waits).toEqual([
+      { key: KEK.name, seconds },
+      { key: KEK.name, seconds },
+      { key: 'other', seconds: 0 },
+    ]);
+  });
+
+  test('I-01: hints that follow each other without a pause cost about a look a second, and the last one is answered', async () => {
+    const looks = world.vault.count('describe');
+    for (let sent = 0; sent < 200; sent += 1) {
+      await world.hint();
+      await world.queue.drain();
+      world.clock.advance(0.05);
+    }
+    const last = world.clock.now();
+    await world.queue.drainFor(5);
+    const count = world.vault.count('describe') - looks;
+    expect(count).toBeGreaterThanOrEqual(5);
+    expect(count).toBeLessThanOrEqual(15);
+    expect((await world.kek()).observedFrom?.getTime()).toBeGreaterThanOrEqual(last.getTime() - 50);
+  });
+
   describe('a burst', () => {
     const about = (id: string, at?: Date) =>
       world.app.submitHint({ target: { kind: 'kek', kek: KEK }, cause: eventCause(id), at });

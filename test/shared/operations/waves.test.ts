@@ -261,7 +261,7 @@ describe('waves', () => {
     expect(await on(world, first)).toEqual(['s002', 's003']);
     world.vault.update(KEK, first, { expiresOn: new Date(0) });
     await world.hint();
-    await world.queue.drain();
+    await world.queue.drainFor(2);
     expect(await on(world, target)).toHaveLength(3);
     for (const id of ['s001', 's002', 's003']) expect(world.isOpen(id)).toBe(true);
     expect(world.postgres.orders.filter(({ kind }) => kind === 'revoke')).toEqual([]);
@@ -343,7 +343,7 @@ describe('halting', () => {
     expect((await world.kek()).rotation.state).toBe('halted');
     world.vault.update(KEK, first, { expiresOn: new Date(0) });
     await world.hint();
-    await world.queue.drain();
+    await world.queue.drainFor(2);
     expect(await on(world, target)).toEqual(['s002', 's003']);
   });
 });
