@@ -112,6 +112,8 @@ const isWaitingForKey = (row: ServerRow): boolean =>
 export type RewrapWork =
   | { readonly kind: 'none' }
   | { readonly kind: 'rewrap'; readonly target: string }
+  /** A target that serves is in doubt: it couldn't be asked, or what it said isn't confirmed yet. */
+  | { readonly kind: 'wait'; readonly seconds: number }
   | { readonly kind: 'prove' };
 
 /**
@@ -132,12 +134,24 @@ export function decideRewrap(
   const current = findVersion(snapshot, row.wrapped.kekVersion);
   if (!unwraps(current)) return { kind: 'none' };
   const target = targetOf(row, snapshot);
-  if (target !== undefined && isProven(target) && isTurn(row, current, snapshot)) {
-    return { kind: 'rewrap', target: target.version };
+  if (target !== undefined && isTurn(row, current, snapshot)) {
+    if (isProven(target)) return { kind: 'rewrap', target: target.version };
+    if (isInDoubt(target)) return { kind: 'wait', seconds: waitSeconds(target.since, now) };
   }
   const old = now.getTime() - row.wrappedAt.getTime() >= proveAfterSeconds * 1000;
   return row.provenAt === null && old && isProven(current) ? { kind: 'prove' } : { kind: 'none' };
 }
+
+/** It serves, only what was seen of it last isn't good. When it is lost, the epoch changes, and with it all work. */
+const isInDoubt = ({ verdict, status, retiredAt }: VersionState): boolean =>
+  verdict === 'serve' && status !== 'usable' && retiredAt === null;
+
+const SHORTEST_WAIT_SECONDS = 10;
+const LONGEST_WAIT_SECONDS = 300;
+
+/** As long again as the doubt has lasted: a probe or two where it is new, and few looks in a long outage. */
+const waitSeconds = (since: Date, now: Date): number =>
+  Math.min(LONGEST_WAIT_SECONDS, Math.max(SHORTEST_WAIT_SECONDS, (now.getTime() - since.getTime()) / 1000));
 
 const unwraps = (version: VersionState | undefined): boolean =>
   version !== undefined && (version.verdict !== 'revoke' || isOutOfDate(version));

@@ -7,6 +7,7 @@ import {
   decideRewrap,
   type InspectionPeriods,
   placeInRotation,
+  type RewrapWork,
   withDecision,
 } from '../domain/decide-server.ts';
 import { countServer, NO_SERVERS, type Place, type RotationCount } from '../domain/decide-wave.ts';
@@ -70,15 +71,16 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
         if (isStray(row, snapshot))
           log.write('warn', 'a server is under a retired key version', toStray(row));
       }
-      const withWork = (kind: 'access' | 'rewrap'): readonly RangeMessage[] =>
+      const having = (hasWork: (work: Work) => boolean): readonly RangeMessage[] =>
         ranges
-          .filter(({ works }) => works.some((work) => work[kind]))
+          .filter(({ works }) => works.some(hasWork))
           .map(({ from, to }) => ({ kek, epoch, from, to, attempt: null, cause }));
       if (enqueues) {
         // Access first: a revocation never waits behind a rotation.
-        await queue.enqueueAccess(withWork('access'));
-        if (isNew) await queue.enqueueRewrap(withWork('rewrap'));
-        else repeats.push(...withWork('rewrap'));
+        await queue.enqueueAccess(having(({ access }) => access));
+        if (isNew) await queue.enqueueRewrap(having(({ rewrap }) => rewrap !== 'none'));
+        // A range that waits for its target is in the queue.
+        else repeats.push(...having(({ rewrap }) => rewrap !== 'none' && rewrap !== 'wait'));
       }
     }
     // A rotation that moves has its messages. Where nothing has moved since the last count they may be lost.
@@ -109,7 +111,7 @@ interface Work {
   /** The row as the KEK has it be. */
   readonly decided: ServerRow;
   readonly access: boolean;
-  readonly rewrap: boolean;
+  readonly rewrap: RewrapWork['kind'];
   readonly place: Place;
   readonly unsettled: boolean;
 }
@@ -137,7 +139,7 @@ function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date, rules: FanOutD
   return {
     decided,
     access: decided !== row || decideAccessWork(row, now, rules.inspection, null) !== 'none',
-    rewrap: rewrap.kind !== 'none',
+    rewrap: rewrap.kind,
     place: placeInRotation(row, snapshot),
     unsettled:
       row.moving !== null || (!row.tombstone && (decided.desired === 'revoked' || !isApplied(decided))),

@@ -1,11 +1,12 @@
 // Rewraps one range of servers under the KEK's target, and proves what is not proven yet (design 7).
 import type { Cause } from '../domain/audit.ts';
 import { decideRewrap, type RewrapWork } from '../domain/decide-server.ts';
-import { type CmkError, describeError, isCmkError } from '../domain/errors.ts';
+import { CmkError, describeError, isCmkError } from '../domain/errors.ts';
 import { findVersion, type KekSnapshot } from '../domain/kek.ts';
-import { type KekId, kekKey } from '../domain/key-id.ts';
+import { type KekId, kekKey, keyUrl } from '../domain/key-id.ts';
 import { type Lane, makeLane } from '../domain/lane.ts';
 import { BATCH_SERVERS, isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
+import { REMEDIES } from '../domain/reason.ts';
 import { retryDelaySeconds } from '../domain/retry.ts';
 import type { ServerRow } from '../domain/server.ts';
 import { bindDek, WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
@@ -69,20 +70,17 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
     const from = deps.clock.now();
     let committed = 0;
     let hasFailed = false;
+    let waitSeconds: number | null = null;
     for await (const page of pagesOf(servers, message.kek, RANGE_SERVERS, message)) {
       for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
       const stored = await keks.read(message.kek);
       if (stored === undefined || isOvertaken(message, stored.kek.value.fannedOutEpoch)) return;
-      const { moved, failed } = await rewrapPage(
-        deps,
-        message,
-        toSnapshot(stored),
-        page.rows,
-        laneOf(message.kek.vault),
-      );
-      committed += moved;
-      hasFailed ||= failed;
+      const done = await rewrapPage(deps, message, toSnapshot(stored), page.rows, laneOf(message.kek.vault));
+      committed += done.moved;
+      hasFailed ||= done.failed;
+      waitSeconds ??= done.waitSeconds;
     }
+    if (waitSeconds !== null) await queue.enqueueRewrap([message], waitSeconds);
 
     if (committed === 0) {
       if (hasFailed) await followRotation(deps, message.kek, true);
@@ -112,9 +110,11 @@ interface PageResult {
   readonly moved: number;
   /** Whether a server has failed that hadn't before. */
   readonly failed: boolean;
+  /** Where servers wait for the target: until they are looked at again. */
+  readonly waitSeconds: number | null;
 }
 
-const NOTHING: PageResult = { moved: 0, failed: false };
+const NOTHING: PageResult = { moved: 0, failed: false, waitSeconds: null };
 
 async function rewrapPage(
   deps: RewrapDeps,
@@ -125,16 +125,23 @@ async function rewrapPage(
 ): Promise<PageResult> {
   const { clock, queue, rules } = deps;
   const { kek, cause } = message;
-  const works = rows.flatMap((stored) => {
-    const work = decideRewrap(stored.value, snapshot, clock.now(), rules.proveAfterSeconds, message.attempt);
-    return work.kind === 'none' ? [] : [{ stored, work }];
-  });
-  if (works.length === 0) return NOTHING;
+  const decided = rows.map((stored) => ({
+    stored,
+    work: decideRewrap(stored.value, snapshot, clock.now(), rules.proveAfterSeconds, message.attempt),
+  }));
+  const [waitSeconds = null] = decided.flatMap(({ work }) => (work.kind === 'wait' ? [work.seconds] : []));
+  const works = decided.filter(({ work }) => work.kind === 'rewrap' || work.kind === 'prove');
+  if (works.length === 0) return { ...NOTHING, waitSeconds };
 
   const target = findVersion(snapshot, snapshot.kek.target);
   const rewraps = works.some(({ work }) => work.kind === 'rewrap');
   const proof =
     rewraps && target?.canary != null ? await deps.proofs.prove(kek, target.version, target.canary) : null;
+  if (proof?.proven === false && proof.transient)
+    throw new CmkError('VaultUnavailable', `proving the target of ${keyUrl(kek)}: ${proof.reason}`, {
+      remedy: REMEDIES[proof.reason],
+      retryable: true,
+    });
   if (rewraps && proof?.proven !== true) {
     await queue.enqueueReconcile({
       kek,
@@ -171,13 +178,13 @@ async function rewrapPage(
   }
   const moved = outcomes.filter((outcome) => outcome.kind === 'rewrapped');
   // Their access followed from the version that they have left; a crash before this line leaves it to the sweep.
-  const waiting = moved.some(({ stored }) => stored.value.desiredReason !== null);
-  if (waiting) await queue.enqueueAccess([{ ...message, epoch: snapshot.kek.epoch, attempt: null }]);
+  if (moved.some(({ stored }) => stored.value.desiredReason !== null))
+    await queue.enqueueAccess([{ ...message, epoch: snapshot.kek.epoch, attempt: null }]);
   if (stop !== null) await endRange(deps, kek, cause, stop);
   const failed = outcomes.some(
     ({ kind, stored }) => kind === 'failed' && stored.value.rewrapFailure === null,
   );
-  return { moved: moved.length, failed };
+  return { moved: moved.length, failed, waitSeconds };
 }
 
 async function endRange(deps: RewrapDeps, kek: KekId, cause: Cause, stop: unknown): Promise<void> {

@@ -4,7 +4,7 @@ import { isCanary } from '../domain/canary.ts';
 import { type KekId, keyUrl } from '../domain/key-id.ts';
 import { classifyObservation, type Probe } from '../domain/key-status.ts';
 import type { KeyReason } from '../domain/reason.ts';
-import { classifyFault, type VaultAnswer } from '../domain/vault-answer.ts';
+import { classifyFault, type FindingClass, type VaultAnswer } from '../domain/vault-answer.ts';
 import type { KeyVault, PublicKey, VersionDescription } from '../ports/key-vault.ts';
 import type { Clock } from '../ports/runtime.ts';
 
@@ -14,14 +14,19 @@ const NOT_ASKED = { deleted: 'unsaid', seenDeleted: false } as const;
 
 export type TargetProof =
   | { readonly proven: true; readonly publicKey: PublicKey }
-  | { readonly proven: false; readonly reason: KeyReason };
+  /** `transient`: the vault couldn't be asked, which says nothing about the key. */
+  | { readonly proven: false; readonly reason: KeyReason; readonly transient: boolean };
 
 /** A version whose public half can be wrapped with. */
 export type UsableVersion = VersionDescription & { readonly publicKey: PublicKey };
 
 export type DescribedVersion = Extract<VaultAnswer<VersionDescription>, { readonly ok: true }>;
 
-const refused = (reason: KeyReason): TargetProof => ({ proven: false, reason });
+const refused = (reason: KeyReason, kind: FindingClass): TargetProof => ({
+  proven: false,
+  reason,
+  transient: kind === 'transient',
+});
 
 export interface TargetProofs {
   /** Notes that the canary of this version has just unwrapped. */
@@ -98,7 +103,10 @@ export function makeTargetProofs({
       if (known !== undefined && isFresh(goodAt.get(id))) return { proven: true, publicKey: known };
 
       const described = await describe(kek, version);
-      if (!described.ok) return refused(classifyFault(described.fault, NOT_ASKED).reason);
+      if (!described.ok) {
+        const fault = classifyFault(described.fault, NOT_ASKED);
+        return refused(fault.reason, fault.class);
+      }
       const answer = await vault.unwrap(kek, version, canary, 'probe');
       const probe: Probe = answer.ok
         ? { kind: 'unwrapped', matches: isCanary(answer.value, kek, version) }
@@ -108,7 +116,7 @@ export function makeTargetProofs({
         { version, attributes, probe, deleted: 'unsaid', newCanary: null },
         { vaultNow: answer.vaultNow ?? clock.now(), seenDeleted: false, expiredKeyPolicy: 'revoke' },
       );
-      if (found.reason !== null) return refused(found.reason);
+      if (found.reason !== null) return refused(found.reason, found.class);
       keep(goodAt, id, clock.now().getTime());
       return { proven: true, publicKey };
     },

@@ -34,18 +34,25 @@ export function* fanOut(process: Process, kek: KekId, cause: Cause): Program<voi
   if (enqueues) {
     const [from, to] = [rows[0]?.serverId ?? '', rows.at(-1)?.serverId ?? ''];
     const message: RangeMessage = { kek, epoch, from, to, attempt: null, cause };
-    const put = (queue: 'access' | 'rewrap') => () => {
-      if (works.some((work) => work[queue])) process.enqueue({ queue, message });
+    const put = (queue: 'access' | 'rewrap', hasWork: (work: Work) => boolean) => () => {
+      if (works.some(hasWork)) process.enqueue({ queue, message });
     };
-    yield* io('queue', put('access'));
+    yield* io(
+      'queue',
+      put('access', ({ access }) => access),
+    );
     const before = stored.kek.value.census;
     const hasMoved = before !== null && behind.behind < before.behind;
-    const isRepeat = works.some(({ rewrap }) => rewrap) && !hasMoved;
-    if (epoch !== fannedOutEpoch || isRepeat) yield* io('queue', put('rewrap'));
+    const isNew = epoch !== fannedOutEpoch;
+    const hasWork = ({ rewrap }: Work) => rewrap !== 'none' && (isNew || rewrap !== 'wait');
+    const isRepeat = works.some(hasWork) && !hasMoved;
+    if (isNew || isRepeat) yield* io('queue', put('rewrap', hasWork));
   }
   yield* recordFanOut(process, kek, epoch, rows, stored.versions, behind);
   if (left.length === 0) yield* finishRotation(process, kek);
 }
+
+type Work = ReturnType<typeof workOf>;
 
 function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date) {
   const decided = withDecision(row, decideAccess(row, snapshot, now), now);
@@ -53,7 +60,7 @@ function workOf(row: ServerRow, snapshot: KekSnapshot, now: Date) {
   return {
     serverId: row.serverId,
     access: decided !== row || decideAccessWork(row, now, RULES.inspection, null) !== 'none',
-    rewrap: decideRewrap(row, snapshot, now, RULES.proveAfterSeconds, null).kind !== 'none',
+    rewrap: decideRewrap(row, snapshot, now, RULES.proveAfterSeconds, null).kind,
     behind: place === 'behind' || place === 'stuck',
   };
 }

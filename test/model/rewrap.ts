@@ -7,7 +7,7 @@ import { classifyObservation, type Probe } from '../../shared/domain/key-status.
 import { isOvertaken, type RangeMessage, ROTATION_COUNT } from '../../shared/domain/message.ts';
 import { retryDelaySeconds } from '../../shared/domain/retry.ts';
 import type { ServerRow } from '../../shared/domain/server.ts';
-import { classifyFault } from '../../shared/domain/vault-answer.ts';
+import { classifyFault, type FindingClass } from '../../shared/domain/vault-answer.ts';
 import type { WrappedDek } from '../../shared/domain/wrapped-dek.ts';
 import { type Outcome, toWrite } from '../../shared/operations/rewrap-outcome.ts';
 import { toSnapshot } from '../../shared/operations/snapshot.ts';
@@ -19,6 +19,7 @@ import { CANARY, dekOf, type Process, RULES } from './site.ts';
 import { toCiphertext } from './vault.ts';
 
 const PROOF_MS = 60_000;
+const NOT_ASKED = { deleted: 'unsaid', seenDeleted: false } as const;
 
 export function* rewrap(process: Process, message: RangeMessage): Program<void> {
   const { storage } = process;
@@ -26,7 +27,10 @@ export function* rewrap(process: Process, message: RangeMessage): Program<void> 
   const page = yield* io('store.read', () => storage.pageServers(kek, message.from, message.to));
   const stored = yield* io('store.read', () => storage.readKek(kek));
   if (stored === undefined || isOvertaken(message, stored.kek.value.fannedOutEpoch)) return;
-  const { moved, failed } = yield* rewrapPage(process, message, toSnapshot(stored), page);
+  const { moved, failed, waitSeconds } = yield* rewrapPage(process, message, toSnapshot(stored), page);
+  if (waitSeconds !== null) {
+    yield* io('queue', () => process.enqueue({ queue: 'rewrap', message }, waitSeconds));
+  }
   if (moved === 0) {
     if (failed) yield* followRotation(process, kek, true);
     return;
@@ -61,7 +65,7 @@ function* prove(process: Process, kek: KekId, version: string, canary: string): 
   const goodAt = process.goodAt.get(id);
   if (goodAt !== undefined && Number(process.now()) - goodAt < PROOF_MS) return true;
   const described = yield* askVault(() => process.vault.describeVersion(kek, version));
-  if (!described.ok) return false;
+  if (!described.ok) return notProven(classifyFault(described.fault, NOT_ASKED).class);
   const answer = yield* askVault(() => process.vault.unwrap(kek, version, canary));
   const probe: Probe = answer.ok
     ? { kind: 'unwrapped', matches: answer.value === CANARY }
@@ -70,9 +74,15 @@ function* prove(process: Process, kek: KekId, version: string, canary: string): 
     { version, attributes: described.value, probe, deleted: 'unsaid', newCanary: null },
     { vaultNow: answer.vaultNow ?? process.now(), seenDeleted: false, expiredKeyPolicy: 'revoke' },
   );
-  if (found.reason !== null) return false;
+  if (found.reason !== null) return notProven(found.class);
   process.goodAt.set(id, Number(process.now()));
   return true;
+}
+
+/** Where the vault couldn't be asked, the range is delivered again. */
+function notProven(kind: FindingClass): false {
+  if (kind === 'transient') throw new Stop('unavailable');
+  return false;
 }
 
 type Unwrapped = 'right' | 'wrong' | 'unavailable' | 'refused';
@@ -81,7 +91,7 @@ function* unwrapDek(process: Process, kek: KekId, serverId: string, wrapped: Wra
   const answer = yield* askVault(() => process.vault.unwrap(kek, wrapped.kekVersion, wrapped.ciphertext));
   if (answer.ok) return answer.value === dekOf(serverId) ? 'right' : 'wrong';
   if (answer.fault.kind === 'http' && answer.fault.status === 400) return 'wrong';
-  const found = classifyFault(answer.fault, { deleted: 'unsaid', seenDeleted: false });
+  const found = classifyFault(answer.fault, NOT_ASKED);
   return found.class === 'transient' ? 'unavailable' : 'refused';
 }
 
@@ -92,15 +102,17 @@ function* rewrapPage(
   message: RangeMessage,
   snapshot: KekSnapshot,
   rows: readonly Stored<ServerRow>[],
-): Program<{ readonly moved: number; readonly failed: boolean }> {
+): Program<{ readonly moved: number; readonly failed: boolean; readonly waitSeconds: number | null }> {
   const { kek } = message;
-  const nothing = { moved: 0, failed: false };
+  const nothing = { moved: 0, failed: false, waitSeconds: null };
   const now = process.now();
-  const works = rows.flatMap((stored) => {
-    const work = decideRewrap(stored.value, snapshot, now, RULES.proveAfterSeconds, message.attempt);
-    return work.kind === 'none' ? [] : [{ stored, work }];
-  });
-  if (works.length === 0) return nothing;
+  const decided = rows.map((stored) => ({
+    stored,
+    work: decideRewrap(stored.value, snapshot, now, RULES.proveAfterSeconds, message.attempt),
+  }));
+  const [waitSeconds = null] = decided.flatMap(({ work }) => (work.kind === 'wait' ? [work.seconds] : []));
+  const works = decided.filter(({ work }) => work.kind === 'rewrap' || work.kind === 'prove');
+  if (works.length === 0) return { ...nothing, waitSeconds };
   const target = findVersion(snapshot, snapshot.kek.target);
   if (works.some(({ work }) => work.kind === 'rewrap')) {
     const canary = target?.canary ?? null;
@@ -142,7 +154,7 @@ function* rewrapPage(
   const failed = outcomes.some(
     ({ kind, stored }) => kind === 'failed' && stored.value.rewrapFailure === null,
   );
-  return { moved: moved.length, failed };
+  return { moved: moved.length, failed, waitSeconds };
 }
 
 function* proveSample(
@@ -161,7 +173,7 @@ function* proveSample(
 function* endRange(process: Process, kek: KekId, why: Unwrapped) {
   if (why !== 'refused') throw new Stop(why);
   yield* askToReconcile(process, kek);
-  return { moved: 0, failed: false };
+  return { moved: 0, failed: false, waitSeconds: null };
 }
 
 /** Whether an error is one that a worker may meet: its message is delivered again. */

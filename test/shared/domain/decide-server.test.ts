@@ -320,7 +320,19 @@ describe('decideRewrap', () => {
     ['its owner deleted it: still rewrapped', { tombstone: true }, rotating, rewrap],
     ['there is no target', {}, snapshotOf([serving(V1)], { target: null }), none],
     ['the target is unknown', {}, snapshotOf([serving(V1)], { target: V3 }), none],
-    ['the target isn’t proven', {}, toV2(serving(V1), doubtful(V2)), none],
+    ['the target was never proven', {}, toV2(serving(V1), unproven(V2)), none],
+    [
+      'the target is past its date and serves',
+      {},
+      toV2(serving(V1), serving(V2, { reason: 'KeyExpired' })),
+      none,
+    ],
+    [
+      'the target is in doubt, and was retired',
+      {},
+      toV2(serving(V1), serving(V2, { status: 'unknown', reason: 'Throttled', retiredAt: T0 })),
+      none,
+    ],
     ['the target is lost', {}, toV2(serving(V1), revoked(V2)), none],
     [
       'the rotation is paused',
@@ -339,6 +351,23 @@ describe('decideRewrap', () => {
     ['its version is unknown', { wrapped: wrappedUnder(V3) }, rotating, none],
     ['the target was retired', {}, toV2(serving(V1), serving(V2, { retiredAt: T0 })), none],
   ] as const)('%s', (_, over, snapshot, result) => expect(decide(over, snapshot)).toEqual(result));
+
+  test.each([
+    [0, 10],
+    [10, 10],
+    [11, 11],
+    [299, 299],
+    [301, 300],
+  ])('a target that has been in doubt for %i s is waited for for %i', (since, seconds) => {
+    for (const over of [
+      { status: 'unusable', reason: 'AccessDenied' },
+      { status: 'unknown', reason: 'Throttled' },
+    ] as const)
+      expect(decide({}, toV2(serving(V1), serving(V2, { ...over, since: T0 })), since)).toEqual({
+        kind: 'wait',
+        seconds,
+      });
+  });
 
   describe('held back by', () => {
     const waves = { ...DEFAULT_POLICY, canaryServers: ['pg-9'] };

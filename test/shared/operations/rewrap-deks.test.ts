@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ServerRow } from '../../../shared/domain/server.ts';
 import { unwrapDek } from '../../../shared/operations/unwrap-dek.ts';
 import { httpFault } from '../../fakes/key-vault.ts';
-import { KEK, makeWorld, RULES, type World } from '../../fakes/world.ts';
+import { eventCause, KEK, makeWorld, RULES, type World } from '../../fakes/world.ts';
 
 /** `count` servers under a first version; a second is the target, and nothing is rewrapped yet. */
 const beginRotation = async (count: number) => {
@@ -222,6 +222,88 @@ describe('proof', () => {
     expect(world.queue.waiting('reconcile-keks')).toMatchObject([
       { message: { cause: { kind: 'followUp', of: 'target:KeyDisabled' } } },
     ]);
+  });
+
+  test.each([
+    ['its reading', 'describeVersion'],
+    ['its canary', 'unwrap'],
+  ] as const)(
+    'a target that the vault is too busy to prove, %s: the range is delivered again',
+    async (_, kind) => {
+      const { world, first, second, rewrap } = await beginRotation(2);
+      world.clock.advance(61);
+      world.vault.hook = (call) =>
+        call.kind === kind && call.version === second ? httpFault(429, null) : null;
+      await expect(rewrap()).rejects.toMatchObject({ code: 'VaultUnavailable', retryable: true });
+      expect(await versionsOf(world)).toEqual([first, first]);
+      expect(world.queue.waiting()).toEqual([]);
+    },
+  );
+
+  describe('a target that is in doubt for a moment', () => {
+    const beginDoubt = async () => {
+      const rotation = await beginRotation(2);
+      const { world, second } = rotation;
+      world.vault.hook = ({ version }) => (version === second ? httpFault(429, null) : null);
+      await world.app.reconcileKek({ kek: KEK, cause: eventCause('e') }, null);
+      expect(await world.version(second)).toMatchObject({ verdict: 'serve', reason: 'Throttled' });
+      const message = await world.rangeOf();
+      await world.app.rewrapDeks(message);
+      return { ...rotation, message };
+    };
+    const isGoodAgain = async (world: World) => {
+      world.vault.hook = null;
+      await world.app.reconcileKek({ kek: KEK, cause: eventCause('e') }, null);
+    };
+
+    test('moves nothing, and the range comes again when it was asked anew', async () => {
+      const { world, first, second, message } = await beginDoubt();
+      expect(await versionsOf(world)).toEqual([first, first]);
+      expect(world.queue.waiting('rewrap-deks')).toMatchObject([{ message }]);
+      await isGoodAgain(world);
+      await world.queue.drainFor(9);
+      expect(await versionsOf(world)).toEqual([first, first]);
+      await world.queue.drainFor(1);
+      expect(await versionsOf(world)).toEqual([second, second]);
+      expect((await world.kek()).rotation.state).toBe('completed');
+    });
+
+    test('in a long outage the range comes again ever later, and sweeps add no other', async () => {
+      const { world, first, second } = await beginDoubt();
+      let deliveries = 0;
+      world.queue.afterDelivery = ({ queue }) => {
+        if (queue === 'rewrap-deks') deliveries += 1;
+      };
+      for (let minute = 0; minute < 60; minute += 1) {
+        await world.app.reconcileKek({ kek: KEK, cause: { kind: 'sweep' } }, null);
+        await world.queue.drainFor(60);
+      }
+      expect(await versionsOf(world)).toEqual([first, first]);
+      expect(world.queue.waiting('rewrap-deks')).toHaveLength(1);
+      expect(deliveries).toBeLessThan(20);
+      await isGoodAgain(world);
+      await world.queue.drainFor(300);
+      expect(await versionsOf(world)).toEqual([second, second]);
+    });
+
+    test('once it is lost, its ranges come to nothing', async () => {
+      const { world, first, second } = await beginDoubt();
+      world.vault.hook = null;
+      world.vault.update(KEK, second, { enabled: false });
+      await world.app.reconcileKek({ kek: KEK, cause: eventCause('e') }, null);
+      await world.queue.drainFor(60);
+      expect(await versionsOf(world)).toEqual([first, first]);
+      expect(world.queue.waiting('rewrap-deks')).toEqual([]);
+    });
+
+    test('of a new epoch all ranges are put into the queue, since those of the old one are overtaken', async () => {
+      const { world, second } = await beginDoubt();
+      await world.changeKek({ epoch: (await world.kek()).epoch + 1 });
+      await world.app.reconcileKek({ kek: KEK, cause: eventCause('e') }, null);
+      await isGoodAgain(world);
+      await world.queue.drainFor(10);
+      expect(await versionsOf(world)).toEqual([second, second]);
+    });
   });
 
   test('a target that lost its canary moves nothing, and is looked at', async () => {

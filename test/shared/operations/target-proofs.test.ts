@@ -49,7 +49,11 @@ describe('what is remembered of a version', () => {
         fault: { kind: 'answer', what },
       });
       proofs.noteGood(KEK, version);
-      expect(await proofs.prove(KEK, version, 'x')).toEqual({ proven: false, reason: 'UnexpectedAnswer' });
+      expect(await proofs.prove(KEK, version, 'x')).toEqual({
+        proven: false,
+        reason: 'UnexpectedAnswer',
+        transient: true,
+      });
     },
   );
 });
@@ -83,18 +87,20 @@ describe('prove', () => {
   ])('%s: refused', async (_, change, reason) => {
     const { world, version, prove } = await prepare();
     world.vault.update(KEK, version, change);
-    expect(await prove()).toEqual({ proven: false, reason });
+    expect(await prove()).toEqual({ proven: false, reason, transient: false });
   });
 
   test('refused where the version cannot be read, or its canary does not come back', async () => {
     const { world, version, prove } = await prepare();
     world.vault.hook = (call) => (call.kind === 'unwrap' ? { kind: 'network', cause: 'reset' } : null);
-    expect(await prove()).toEqual({ proven: false, reason: 'VaultUnreachable' });
+    expect(await prove()).toEqual({ proven: false, reason: 'VaultUnreachable', transient: true });
     world.vault.hook = () => httpFault(404, 'KeyNotFound');
-    expect(await prove()).toEqual({ proven: false, reason: 'KeyNotFound' });
+    expect(await prove()).toEqual({ proven: false, reason: 'KeyNotFound', transient: false });
+    world.vault.hook = () => httpFault(429, null);
+    expect(await prove()).toEqual({ proven: false, reason: 'Throttled', transient: true });
     world.vault.hook = null;
     world.vault.corrupt(KEK, version);
-    expect(await prove()).toEqual({ proven: false, reason: 'CanaryMismatch' });
+    expect(await prove()).toEqual({ proven: false, reason: 'CanaryMismatch', transient: false });
   });
 
   test('remembers 10,000 versions, and forgets the one that was noted longest ago', async () => {
