@@ -133,7 +133,7 @@ export function buildOperations(config: Config, readSecretSetting: (name: string
     finishMove,
     clock,
     log,
-    rules: { inspection, proveAfterSeconds },
+    rules: { inspection, proveAfterSeconds, unsettledSeconds: inspectRevokedSeconds },
   });
   const reconcileKek = makeReconcileKek({
     keks,

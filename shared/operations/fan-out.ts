@@ -34,7 +34,12 @@ export interface FanOutDeps {
   readonly finishMove: FinishMove;
   readonly clock: Clock;
   readonly log: Log;
-  readonly rules: { readonly inspection: InspectionPeriods; readonly proveAfterSeconds: number };
+  readonly rules: {
+    readonly inspection: InspectionPeriods;
+    readonly proveAfterSeconds: number;
+    /** From one count of a running rotation to the sweep's next. */
+    readonly unsettledSeconds: number;
+  };
 }
 
 export type FanOut = (kek: KekId, cause: Cause) => Promise<void>;
@@ -83,8 +88,8 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
         else repeats.push(...having(({ rewrap }) => rewrap !== 'none' && rewrap !== 'wait'));
       }
     }
-    // A rotation that moves has its messages. Where nothing has moved since the last count they may be lost.
-    if (repeats.length > 0 && !count.hasMovedSince(stored.kek.value.census))
+    // A rotation that moves has its messages. Where nothing has moved since a count of a while ago they may be lost.
+    if (repeats.length > 0 && count.hasStoodStill(stored.kek.value.census, rules.unsettledSeconds))
       await queue.enqueueRewrap(repeats);
 
     const isOpened = await recordFanOut(deps, stored, count, cause);
@@ -175,7 +180,9 @@ function makeCount(snapshot: KekSnapshot, countedAt: Date) {
       lastBehind,
     }),
     isRotated: () => behind === 0,
-    hasMovedSince: (census: Census | null) => census !== null && behind < census.behind,
+    hasStoodStill: (census: Census | null, seconds: number) =>
+      census === null ||
+      (behind >= census.behind && countedAt.getTime() - census.countedAt.getTime() >= seconds * 1000),
     rotation: () => rotation,
   };
 }

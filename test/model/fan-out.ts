@@ -42,10 +42,13 @@ export function* fanOut(process: Process, kek: KekId, cause: Cause): Program<voi
       put('access', ({ access }) => access),
     );
     const before = stored.kek.value.census;
-    const hasMoved = before !== null && behind.behind < before.behind;
+    const hasStoodStill =
+      before === null ||
+      (behind.behind >= before.behind &&
+        Number(now) - Number(before.countedAt) >= RULES.unsettledSeconds * 1000);
     const isNew = epoch !== fannedOutEpoch;
     const hasWork = ({ rewrap }: Work) => rewrap !== 'none' && (isNew || rewrap !== 'wait');
-    const isRepeat = works.some(hasWork) && !hasMoved;
+    const isRepeat = works.some(hasWork) && hasStoodStill;
     if (isNew || isRepeat) yield* io('queue', put('rewrap', hasWork));
   }
   yield* recordFanOut(process, kek, epoch, rows, stored.versions, behind);

@@ -34,6 +34,7 @@ export const RULES = {
   breakerHoldMinutes: 60,
   inspection: { grantedSeconds: 3600, revokedSeconds: 60 },
   proveAfterSeconds: 600,
+  unsettledSeconds: 60,
 };
 
 export const KEKS: readonly KekId[] = [

@@ -109,8 +109,9 @@ describe('a sweep while a rotation runs', () => {
     world.queue.clear();
     return { world, rewrapFirst: () => world.app.rewrapDeks(message) };
   };
-  const sweep = async (world: World) => {
+  const sweep = async (world: World, afterSeconds = 60) => {
     world.queue.clear();
+    world.clock.advance(afterSeconds);
     await world.app.fanOut(KEK, SWEEP);
     return world.queue.waiting('rewrap-deks').length;
   };
@@ -123,6 +124,12 @@ describe('a sweep while a rotation runs', () => {
     expect(await sweep(world)).toBe(0);
     expect((await world.kek()).census).toMatchObject({ behind: 102, lastBehind: 's200' });
     expect(await sweep(world)).toBe(2);
+  });
+
+  test('asks for nothing again where the last count is of a moment ago', async () => {
+    const { world } = await rotating();
+    expect(await sweep(world, 59.9)).toBe(0);
+    expect(await sweep(world, 60)).toBe(3);
   });
 
   test('asks again where nothing was counted yet', async () => {
