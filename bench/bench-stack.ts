@@ -13,14 +13,20 @@ import { fillFleet } from './fill-fleet.ts';
 
 const KEY_NAME = 'fleet-kek';
 
+export interface HeapSample {
+  /** Since `forgetHeap`, to the second in which it was said. */
+  readonly seconds: number;
+  readonly mib: number;
+}
+
 export interface BenchStack {
   readonly stack: Stack;
   readonly vault: EmulatedVault;
   readonly kek: KekId;
   /** The environment of a process that reaches the same vault and storage. */
   readonly env: Readonly<Record<string, string>>;
-  /** The most of the host's heap that was alive after a full collection, in MiB, since the start or `forgetHeap`. */
-  liveHeapMiB(): number;
+  /** What each full collection has left of the host's heap, since the start or `forgetHeap`. */
+  liveHeap(): readonly HeapSample[];
   forgetHeap(): void;
   stop(): Promise<void>;
 }
@@ -37,7 +43,8 @@ export interface BenchStackOptions {
 /** Node's own options of the host come on top of the heap's watcher. */
 export async function startBenchStack(options: BenchStackOptions): Promise<BenchStack> {
   const { servers, indexed = true, bits = 2048, kty = 'RSA', settings = {} } = options;
-  let liveHeap = 0;
+  let heap: HeapSample[] = [];
+  let since = performance.now();
   const watcher = new URL('./watch-heap.ts', import.meta.url).href;
   const stack = await startStack({
     times: options.times ?? { probeSeconds: 10, sweepSeconds: 59, confirmSuspectSeconds: 60 },
@@ -45,7 +52,9 @@ export async function startBenchStack(options: BenchStackOptions): Promise<Bench
     settings: { ...settings, NODE_OPTIONS: `--import=${watcher} ${settings['NODE_OPTIONS'] ?? ''}` },
     onHostLog: (line) => {
       const match = /^live-heap (\d+)$/.exec(line);
-      if (match !== null) liveHeap = Math.max(liveHeap, Number(match[1]));
+      if (match === null) return;
+      const seconds = Math.round((performance.now() - since) / 1000);
+      heap.push({ seconds, mib: Math.round((Number(match[1]) / 2 ** 20) * 10) / 10 });
     },
   });
   const directory = mkdtempSync(join(tmpdir(), 'pg-cmk-bench-'));
@@ -65,9 +74,10 @@ export async function startBenchStack(options: BenchStackOptions): Promise<Bench
       vault,
       kek,
       env: { ...stack.settings, ...stack.identity.env, NODE_EXTRA_CA_CERTS: caFile, NODE_OPTIONS: '' },
-      liveHeapMiB: () => liveHeap / 2 ** 20,
+      liveHeap: () => heap,
       forgetHeap: () => {
-        liveHeap = 0;
+        heap = [];
+        since = performance.now();
       },
       stop,
     };

@@ -1,4 +1,5 @@
 // The pictures of docs/performance.md, one for each curve.
+import { liveHeapMiB } from './growth.ts';
 import { type BenchFile, detectionsOf } from './results-file.ts';
 import { drawChart, type Series } from './svg-chart.ts';
 
@@ -43,7 +44,7 @@ function limitsCharts({ limits }: BenchFile): Readonly<Record<string, string>> {
         yLabel: 'unwraps a second',
         dots: false,
         series: results.map((one) => ({
-          name: `${one.processes} process${one.processes === 1 ? '' : 'es'}, told of ${one.toldOf}${one.processes > one.toldOf ? `, Retry-After ${one.retryAfter ? 'yes' : 'no'}` : ''}`,
+          name: `${one.servers.toLocaleString('en')} servers, ${one.processes} process${one.processes === 1 ? '' : 'es'}, told of ${one.toldOf}${one.processes > one.toldOf ? `, Retry-After ${one.retryAfter ? 'yes' : 'no'}` : ''}`,
           points: one.perSecond.map((y, x) => ({ x, y })),
         })),
       }),
@@ -88,7 +89,8 @@ function detectionCharts(file: BenchFile): Readonly<Record<string, string>> {
 }
 
 function growthCharts({ growth }: BenchFile): Readonly<Record<string, string>> {
-  if (growth === undefined) return {};
+  const largest = growth?.results.at(-1);
+  if (growth === undefined || largest === undefined) return {};
   const { results } = growth;
   return {
     'growth-time.svg': drawChart({
@@ -110,9 +112,17 @@ function growthCharts({ growth }: BenchFile): Readonly<Record<string, string>> {
           points: results.map(({ servers, peakMiB }) => ({ x: servers, y: peakMiB })),
         },
         {
-          name: 'live heap after a full collection',
-          points: results.map(({ servers, liveHeapMiB }) => ({ x: servers, y: liveHeapMiB })),
+          name: 'live heap after a full collection, median',
+          points: results.map((one) => ({ x: one.servers, y: liveHeapMiB(one).p50 })),
         },
+      ],
+    }),
+    'growth-heap.svg': drawChart({
+      title: `Live heap while ${largest.servers.toLocaleString('en')} servers are rotated`,
+      xLabel: 'seconds',
+      yLabel: 'MiB after each full collection',
+      series: [
+        { name: 'pg-cmk', points: largest.liveHeap.map(({ seconds, mib }) => ({ x: seconds, y: mib })) },
       ],
     }),
   };

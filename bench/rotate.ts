@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../local/demo/world.ts';
 import type { ServerRow } from '../shared/domain/server.ts';
 import { mapBounded } from '../shared/operations/bounded.ts';
-import { type BenchStack, readRows } from './bench-stack.ts';
+import { type BenchStack, type HeapSample, readRows } from './bench-stack.ts';
 import { findChild, watchProcess } from './process-usage.ts';
 
 export interface Run {
@@ -25,8 +25,7 @@ export interface Run {
 export interface Rotation extends Run {
   readonly dekOperationsPerServer: number;
   readonly beforeMiB: number;
-  /** The most that was alive of the heap after a full collection. */
-  readonly liveHeapMiB: number;
+  readonly liveHeap: readonly HeapSample[];
   readonly faults: readonly string[];
 }
 
@@ -90,7 +89,7 @@ export async function rotateFleet(bench: BenchStack, servers: number): Promise<R
   return {
     ...run,
     dekOperationsPerServer: (counters['unwrapkey:64'] ?? 0) / servers,
-    liveHeapMiB: bench.liveHeapMiB(),
+    liveHeap: bench.liveHeap(),
     faults: await findFaults(bench, before, servers),
   };
 }
