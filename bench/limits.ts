@@ -155,6 +155,12 @@ function checks(results: readonly LimitsResult[], short: boolean): readonly Chec
         measured: percent(one.throttledShare),
         met: one.throttledShare <= 0.01,
       },
+      {
+        name: `${nameOf(one)}: DEK operations a server`,
+        target: short ? '≤ 1.1' : '≤ 1.02',
+        measured: one.dekOperationsPerServer.toFixed(3),
+        met: one.dekOperationsPerServer <= (short ? 1.1 : 1.02),
+      },
     ]);
 }
 

@@ -127,6 +127,7 @@ function limitsOf({ limits }: BenchFile): string {
       'while all had work',
       'of the vault’s limit',
       '429s',
+      'DEK operations a server',
     ],
     limits.results.map((one) => [
       `RSA-${one.bits}`,
@@ -139,6 +140,7 @@ function limitsOf({ limits }: BenchFile): string {
       percent(one.ofCeilingSteady),
       percent(one.ofVault),
       percent(one.throttledShare, 2),
+      one.dekOperationsPerServer.toFixed(3),
     ]),
   );
   return withPictures(Object.fromEntries(pictures), rows);
