@@ -74,7 +74,7 @@ export async function startBenchStack(options: BenchStackOptions): Promise<Bench
       vault,
       kek,
       env: { ...stack.settings, ...stack.identity.env, NODE_EXTRA_CA_CERTS: caFile, NODE_OPTIONS: '' },
-      liveHeap: () => heap,
+      liveHeap: () => [...heap],
       forgetHeap: () => {
         heap = [];
         since = performance.now();
