@@ -89,8 +89,9 @@ export function makeFanOut(deps: FanOutDeps): FanOut {
       }
     }
     // A rotation that moves has its messages. Where nothing has moved since a count of a while ago they may be lost.
-    if (repeats.length > 0 && count.hasStoodStill(stored.kek.value.census, rules.unsettledSeconds))
-      await queue.enqueueRewrap(repeats);
+    const { census, rotation } = stored.kek.value;
+    const isMoving = rotation.state === 'running' && !count.hasStoodStill(census, rules.unsettledSeconds);
+    if (repeats.length > 0 && !isMoving) await queue.enqueueRewrap(repeats);
 
     const isOpened = await recordFanOut(deps, stored, count, cause);
     // Its epoch isn't fanned out yet: a crash before this line leaves that to the sweep.
@@ -180,9 +181,11 @@ function makeCount(snapshot: KekSnapshot, countedAt: Date) {
       lastBehind,
     }),
     isRotated: () => behind === 0,
+    /** More are behind than there were, so nobody is at them; or just as many as a while ago. */
     hasStoodStill: (census: Census | null, seconds: number) =>
       census === null ||
-      (behind >= census.behind && countedAt.getTime() - census.countedAt.getTime() >= seconds * 1000),
+      behind > census.behind ||
+      (behind === census.behind && countedAt.getTime() - census.countedAt.getTime() >= seconds * 1000),
     rotation: () => rotation,
   };
 }

@@ -44,11 +44,13 @@ export function* fanOut(process: Process, kek: KekId, cause: Cause): Program<voi
     const before = stored.kek.value.census;
     const hasStoodStill =
       before === null ||
-      (behind.behind >= before.behind &&
+      behind.behind > before.behind ||
+      (behind.behind === before.behind &&
         Number(now) - Number(before.countedAt) >= RULES.unsettledSeconds * 1000);
     const isNew = epoch !== fannedOutEpoch;
     const hasWork = ({ rewrap }: Work) => rewrap !== 'none' && (isNew || rewrap !== 'wait');
-    const isRepeat = works.some(hasWork) && hasStoodStill;
+    const isMoving = stored.kek.value.rotation.state === 'running' && !hasStoodStill;
+    const isRepeat = works.some(hasWork) && !isMoving;
     if (isNew || isRepeat) yield* io('queue', put('rewrap', hasWork));
   }
   yield* recordFanOut(process, kek, epoch, rows, stored.versions, behind);

@@ -132,6 +132,15 @@ describe('a sweep while a rotation runs', () => {
     expect(await sweep(world, 60)).toBe(3);
   });
 
+  test('asks again at once where more are behind than there were', async () => {
+    const { world, rewrapFirst } = await rotating();
+    const { wrapped } = await world.row('s200');
+    await rewrapFirst();
+    expect(await sweep(world)).toBe(0);
+    await world.changeRow('s001', { wrapped });
+    expect(await sweep(world, 1)).toBe(3);
+  });
+
   test('asks again where nothing was counted yet', async () => {
     const { world, rewrapFirst } = await rotating();
     await rewrapFirst();

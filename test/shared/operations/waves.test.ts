@@ -185,12 +185,13 @@ describe('waves', () => {
   });
 
   test('a count only counts: it enqueues no range of an epoch that was fanned out', async () => {
-    const { world, rotate } = await begin(3, { canaryServers: ['s001'], waveSoakSeconds: 60 });
+    const { world, rotate } = await begin(3, { canaryServers: ['s001'], waveSoakSeconds: 300 });
     await rotate();
     await world.queue.step();
     const sent = world.queue.sent.length;
     await world.app.fanOut(KEK, ROTATION_COUNT);
     expect(world.queue.sent.length).toBe(sent);
+    world.clock.advance(60);
     await world.app.fanOut(KEK, { kind: 'sweep' });
     expect(world.queue.sent.length).toBe(sent + 1);
   });
