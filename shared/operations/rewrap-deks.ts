@@ -5,25 +5,24 @@ import { CmkError, describeError, isCmkError } from '../domain/errors.ts';
 import { findVersion, type KekSnapshot } from '../domain/kek.ts';
 import { type KekId, kekKey, keyUrl } from '../domain/key-id.ts';
 import { type Lane, makeLane } from '../domain/lane.ts';
-import { BATCH_SERVERS, isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
+import { isOvertaken, RANGE_SERVERS, type RangeMessage } from '../domain/message.ts';
 import { REMEDIES } from '../domain/reason.ts';
-import { retryDelaySeconds } from '../domain/retry.ts';
 import type { ServerRow } from '../domain/server.ts';
 import { bindDek, WRAP_ALGORITHM, type WrappedDek } from '../domain/wrapped-dek.ts';
 import type { KekStore } from '../ports/kek-store.ts';
 import type { KeyVault, LocalWrap, PublicKey } from '../ports/key-vault.ts';
 import type { Clock, Log, Random } from '../ports/runtime.ts';
-import type { ServerStore, ServerWrite } from '../ports/server-store.ts';
+import type { ServerStore } from '../ports/server-store.ts';
 import type { Stored } from '../ports/stored.ts';
 import type { Meter } from '../ports/telemetry.ts';
 import type { WorkQueue } from '../ports/work-queue.ts';
 import { mapBounded } from './bounded.ts';
 import { coalesce } from './coalesce.ts';
+import { commitRewraps } from './commit-rewraps.ts';
 import type { FinishRotation } from './finish-rotation.ts';
 import { followRotation } from './follow-rotation.ts';
-import { onConflict } from './on-conflict.ts';
 import { isKeyFault, proveSample, proveWrapping } from './prove-wrappings.ts';
-import { type Outcome, toAudit, toWrite } from './rewrap-outcome.ts';
+import type { Outcome } from './rewrap-outcome.ts';
 import { pagesOf } from './server-pages.ts';
 import { toSnapshot } from './snapshot.ts';
 import type { TargetProofs } from './target-proofs.ts';
@@ -173,9 +172,7 @@ async function rewrapPage(
     return NOTHING;
   }
 
-  for (let index = 0; index < outcomes.length; index += BATCH_SERVERS) {
-    await commitBatch(deps, message, snapshot, outcomes.slice(index, index + BATCH_SERVERS));
-  }
+  await commitRewraps(deps, message, snapshot, outcomes);
   const moved = outcomes.filter((outcome) => outcome.kind === 'rewrapped');
   // Their access followed from the version that they have left; a crash before this line leaves it to the sweep.
   if (moved.some(({ stored }) => stored.value.desiredReason !== null))
@@ -217,61 +214,5 @@ async function handleOne(
     return { kind: 'rewrapped', stored, wrapped: next, proven: prove };
   } finally {
     plaintext.fill(0);
-  }
-}
-
-async function commitBatch(
-  deps: RewrapDeps,
-  message: RangeMessage,
-  snapshot: KekSnapshot,
-  outcomes: readonly Outcome[],
-): Promise<void> {
-  const now = deps.clock.now();
-  const commit = async (batch: readonly Outcome[]) => {
-    const writes = batch.map((outcome) => toWrite(outcome, now));
-    await deps.servers.commit(message.kek, writes, { audit: toAudit(batch, message.cause, now), events: [] });
-    for (const [outcome, ones] of Map.groupBy(batch, ({ kind }) => kind))
-      deps.meter.count('pgcmk.rewrap.count', ones.length, { outcome });
-    await scheduleRetries(deps, message, writes);
-  };
-  try {
-    await commit(outcomes);
-  } catch (error) {
-    if (!isCmkError(error, 'WriteConflict')) throw error;
-    for (const outcome of outcomes) {
-      await onConflict(async () => {
-        const fresh = await refresh(deps, snapshot, outcome);
-        if (fresh !== null) await commit([fresh]);
-      });
-    }
-  }
-}
-
-/** The outcome on the row as it is now; null where the wrapping changed meanwhile: then what is in hand is dropped. */
-async function refresh(deps: RewrapDeps, snapshot: KekSnapshot, outcome: Outcome): Promise<Outcome | null> {
-  const { serverId, kek, wrapped } = outcome.stored.value;
-  const stored = await deps.servers.read(kek, serverId);
-  if (stored === undefined || stored.value.wrapped.ciphertext !== wrapped.ciphertext) return null;
-  const work = decideRewrap(
-    stored.value,
-    snapshot,
-    deps.clock.now(),
-    0,
-    stored.value.rewrapFailure?.attempt ?? null,
-  );
-  if (outcome.kind === 'rewrapped' && work.kind !== 'rewrap') return null;
-  return { ...outcome, stored };
-}
-
-async function scheduleRetries(
-  deps: RewrapDeps,
-  message: RangeMessage,
-  writes: readonly ServerWrite[],
-): Promise<void> {
-  for (const { value } of writes) {
-    if (value.rewrapFailure === null) continue;
-    const { attempt } = value.rewrapFailure;
-    const retry = { ...message, from: value.serverId, to: value.serverId, attempt };
-    await deps.queue.enqueueRewrap([retry], retryDelaySeconds(attempt));
   }
 }
