@@ -23,7 +23,6 @@ import type { FinishRotation } from './finish-rotation.ts';
 import { followRotation } from './follow-rotation.ts';
 import { isKeyFault, proveSample, proveWrapping } from './prove-wrappings.ts';
 import type { Outcome } from './rewrap-outcome.ts';
-import { pagesOf } from './server-pages.ts';
 import { toSnapshot } from './snapshot.ts';
 import type { TargetProofs } from './target-proofs.ts';
 import { unwrapDek } from './unwrap-dek.ts';
@@ -57,7 +56,7 @@ const UNWRAPPING_RANGES = 2;
  * @throws CmkError VaultUnavailable, StoreUnavailable (the queue delivers the range again), RewrapProofFailed
  */
 export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Promise<void> {
-  const { keks, servers, queue, log } = deps;
+  const { keks, queue } = deps;
   const lanes = new Map<string, Lane>();
   const laneOf = (vault: string): Lane => {
     const lane = lanes.get(vault) ?? makeLane(UNWRAPPING_RANGES);
@@ -70,15 +69,17 @@ export function makeRewrapDeks(deps: RewrapDeps): (message: RangeMessage) => Pro
     let committed = 0;
     let hasFailed = false;
     let waitSeconds: number | null = null;
-    for await (const page of pagesOf(servers, message.kek, RANGE_SERVERS, message)) {
-      for (const held of page.held) log.write('error', 'a server row does not parse: held', { ...held });
-      const stored = await keks.read(message.kek);
-      if (stored === undefined || isOvertaken(message, stored.kek.value.fannedOutEpoch)) return;
-      const done = await rewrapPage(deps, message, toSnapshot(stored), page.rows, laneOf(message.kek.vault));
+    let after: string | null = null;
+    const lane = laneOf(message.kek.vault);
+    do {
+      const page: UnwrappedPage | null = await lane.run(() => unwrapNext(deps, message, after));
+      if (page === null) break;
+      const done = await commitPage(deps, message, page);
       committed += done.moved;
       hasFailed ||= done.failed;
-      waitSeconds ??= done.waitSeconds;
-    }
+      waitSeconds ??= page.waitSeconds;
+      after = page.next;
+    } while (after !== null);
     if (waitSeconds !== null) await queue.enqueueRewrap([message], waitSeconds);
 
     if (committed === 0) {
@@ -104,33 +105,51 @@ const keyOf = ({ kek, from, to, attempt }: RangeMessage): string =>
 const ofLaterEpoch = (held: RangeMessage, coming: RangeMessage): RangeMessage =>
   coming.epoch > held.epoch ? coming : held;
 
-interface PageResult {
-  /** Servers whose wrapping was replaced. */
-  readonly moved: number;
-  /** Whether a server has failed that hadn't before. */
-  readonly failed: boolean;
+/** A page of which every DEK was unwrapped and wrapped under the target; nothing of it is written yet. */
+interface UnwrappedPage {
+  readonly snapshot: KekSnapshot;
+  readonly outcomes: readonly Outcome[];
+  /** What the vault refused or didn't answer for the whole key: the servers after it weren't tried. */
+  readonly stop: CmkError | null;
   /** Where servers wait for the target: until they are looked at again. */
   readonly waitSeconds: number | null;
+  /** Where the next page begins; null: this is the last. */
+  readonly next: string | null;
 }
 
-const NOTHING: PageResult = { moved: 0, failed: false, waitSeconds: null };
+/**
+ * Reads when its turn has come: what another process rewrapped while this range waited is not unwrapped again. null:
+ * the range isn't this message's any more.
+ */
+async function unwrapNext(
+  deps: RewrapDeps,
+  message: RangeMessage,
+  after: string | null,
+): Promise<UnwrappedPage | null> {
+  const { kek, from, to } = message;
+  const page = await deps.servers.page(kek, { after, from, to, limit: RANGE_SERVERS });
+  for (const held of page.held) deps.log.write('error', 'a server row does not parse: held', { ...held });
+  const stored = await deps.keks.read(kek);
+  if (stored === undefined || isOvertaken(message, stored.kek.value.fannedOutEpoch)) return null;
+  return { ...(await unwrapPage(deps, message, toSnapshot(stored), page.rows)), next: page.next };
+}
 
-async function rewrapPage(
+async function unwrapPage(
   deps: RewrapDeps,
   message: RangeMessage,
   snapshot: KekSnapshot,
   rows: readonly Stored<ServerRow>[],
-  lane: Lane,
-): Promise<PageResult> {
+): Promise<Omit<UnwrappedPage, 'next'>> {
   const { clock, queue, rules } = deps;
-  const { kek, cause } = message;
+  const { kek } = message;
   const decided = rows.map((stored) => ({
     stored,
     work: decideRewrap(stored.value, snapshot, clock.now(), rules.proveAfterSeconds, message.attempt),
   }));
   const [waitSeconds = null] = decided.flatMap(({ work }) => (work.kind === 'wait' ? [work.seconds] : []));
   const works = decided.filter(({ work }) => work.kind === 'rewrap' || work.kind === 'prove');
-  if (works.length === 0) return { ...NOTHING, waitSeconds };
+  const nothing = { snapshot, outcomes: [], stop: null, waitSeconds };
+  if (works.length === 0) return nothing;
 
   const target = findVersion(snapshot, snapshot.kek.target);
   const rewraps = works.some(({ work }) => work.kind === 'rewrap');
@@ -146,7 +165,7 @@ async function rewrapPage(
       kek,
       cause: { kind: 'followUp', of: `target:${proof?.reason ?? 'no canary'}` },
     });
-    return NOTHING;
+    return nothing;
   }
   const publicKey = proof?.proven === true ? proof.publicKey : null;
   const every = snapshot.kek.policy.rewrapVerification === 'every';
@@ -163,25 +182,41 @@ async function rewrapPage(
       return [];
     }
   };
-  const tried = await lane.run(() => mapBounded(works, UNWRAPS_AT_A_TIME, tryOne));
-  let outcomes: readonly Outcome[] = tried.flat();
+  const tried = await mapBounded(works, UNWRAPS_AT_A_TIME, tryOne);
+  return { snapshot, outcomes: tried.flat(), stop, waitSeconds };
+}
+
+interface Committed {
+  /** Servers whose wrapping was replaced. */
+  readonly moved: number;
+  /** Whether a server has failed that hadn't before. */
+  readonly failed: boolean;
+}
+
+async function commitPage(
+  deps: RewrapDeps,
+  message: RangeMessage,
+  { snapshot, outcomes: unwrapped, stop }: UnwrappedPage,
+): Promise<Committed> {
+  const { kek, cause } = message;
+  let outcomes = unwrapped;
   try {
-    if (!every) outcomes = await proveSample(deps, kek, outcomes);
+    if (snapshot.kek.policy.rewrapVerification !== 'every')
+      outcomes = await proveSample(deps, kek, unwrapped);
   } catch (error) {
     await endRange(deps, kek, cause, error);
-    return NOTHING;
+    return { moved: 0, failed: false };
   }
-
   await commitRewraps(deps, message, snapshot, outcomes);
   const moved = outcomes.filter((outcome) => outcome.kind === 'rewrapped');
   // Their access followed from the version that they have left; a crash before this line leaves it to the sweep.
   if (moved.some(({ stored }) => stored.value.desiredReason !== null))
-    await queue.enqueueAccess([{ ...message, epoch: snapshot.kek.epoch, attempt: null }]);
+    await deps.queue.enqueueAccess([{ ...message, epoch: snapshot.kek.epoch, attempt: null }]);
   if (stop !== null) await endRange(deps, kek, cause, stop);
   const failed = outcomes.some(
     ({ kind, stored }) => kind === 'failed' && stored.value.rewrapFailure === null,
   );
-  return { moved: moved.length, failed, waitSeconds };
+  return { moved: moved.length, failed };
 }
 
 async function endRange(deps: RewrapDeps, kek: KekId, cause: Cause, stop: unknown): Promise<void> {

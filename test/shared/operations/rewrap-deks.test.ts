@@ -591,4 +591,30 @@ describe('turns', () => {
     await Promise.all(running);
     expect(new Set(await versionsOf(world))).toEqual(new Set([second]));
   });
+
+  test('a range that waited for its turn is read when it has it: what others did meanwhile is not unwrapped again', async () => {
+    const { world, second } = await beginRotation(6);
+    const other = world.startInstance();
+    const alone = (id: string) => world.rangeOf({ from: id, to: id });
+    const gate = Promise.withResolvers<void>();
+    const unwrapped: number[] = [];
+    let isHeld = true;
+    world.vault.hook = async ({ use }) => {
+      if (use !== 'rewrap') return null;
+      unwrapped.push(1);
+      if (isHeld) await gate.promise;
+      return null;
+    };
+    const twice = await world.rangeOf({ from: 's003', to: 's006' });
+    const [one, two] = await Promise.all([alone('s001'), alone('s002')]);
+    const running = [one, two, twice].map((range) => world.app.rewrapDeks(range));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    isHeld = false;
+    await other.rewrapDeks(twice);
+    gate.resolve();
+    await Promise.all(running);
+    expect(new Set(await versionsOf(world))).toEqual(new Set([second]));
+    // One of each server, and the proofs of the three ranges.
+    expect(unwrapped).toHaveLength(9);
+  });
 });
