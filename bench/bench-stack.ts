@@ -28,6 +28,8 @@ export interface BenchStack {
   /** What each full collection has left of the host's heap, since the start or `forgetHeap`. */
   liveHeap(): readonly HeapSample[];
   forgetHeap(): void;
+  /** What the host and the app have warned of since the start. */
+  warnings(): readonly string[];
   stop(): Promise<void>;
 }
 
@@ -40,17 +42,29 @@ export interface BenchStackOptions {
   readonly times?: StackOptions['times'];
 }
 
+const MOST_WARNINGS = 100;
+/** Takes the lines of a host's log, and keeps the first warnings. */
+export function makeWarnings(): { readonly hear: (line: string) => void; readonly all: readonly string[] } {
+  const all: string[] = [];
+  const hear = (line: string) => {
+    if (/^\S+ (warning|error|critical) /.test(line) && all.length < MOST_WARNINGS) all.push(line);
+  };
+  return { hear, all };
+}
+
 /** Node's own options of the host come on top of the heap's watcher. */
 export async function startBenchStack(options: BenchStackOptions): Promise<BenchStack> {
   const { servers, indexed = true, bits = 2048, kty = 'RSA', settings = {} } = options;
   let heap: HeapSample[] = [];
   let since = performance.now();
+  const warnings = makeWarnings();
   const watcher = new URL('./watch-heap.ts', import.meta.url).href;
   const stack = await startStack({
     times: options.times ?? { probeSeconds: 10, sweepSeconds: 59, confirmSuspectSeconds: 60 },
     vaults: ['payments'],
     settings: { ...settings, NODE_OPTIONS: `--import=${watcher} ${settings['NODE_OPTIONS'] ?? ''}` },
     onHostLog: (line) => {
+      warnings.hear(line);
       const match = /^live-heap (\d+)$/.exec(line);
       if (match === null) return;
       const seconds = Math.round((performance.now() - since) / 1000);
@@ -79,6 +93,7 @@ export async function startBenchStack(options: BenchStackOptions): Promise<Bench
         heap = [];
         since = performance.now();
       },
+      warnings: () => warnings.all,
       stop,
     };
   } catch (error) {

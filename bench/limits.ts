@@ -6,7 +6,7 @@ import { until } from '../local/demo/world.ts';
 import { type HostProcess, spawnHost } from '../local/host/spawn-host.ts';
 import type { RsaBits } from '../local/key-vault/key-material.ts';
 import { ceilingOf, costOf } from '../shared/azure/vault/vault-limits.ts';
-import { type BenchStack, startBenchStack } from './bench-stack.ts';
+import { type BenchStack, makeWarnings, startBenchStack } from './bench-stack.ts';
 import { type Check, definePart } from './part.ts';
 
 interface Case {
@@ -31,6 +31,8 @@ export interface LimitsResult extends Case {
   readonly ofVault: number;
   readonly throttledShare: number;
   readonly dekOperationsPerServer: number;
+  /** Where those are too many: what is known of the reason. */
+  readonly surplus?: string;
   /** Unwraps in each second, for the picture. */
   readonly perSecond: readonly number[];
 }
@@ -59,14 +61,14 @@ const WITHOUT_TIMERS = Object.fromEntries(
   ]),
 );
 
-function startSecondHost(bench: BenchStack): Promise<HostProcess> {
+function startSecondHost(bench: BenchStack, onLog: (line: string) => void): Promise<HostProcess> {
   const root = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
   return spawnHost({
     entry: root('functions/index.ts'),
     hostJsonPath: root('host.json'),
     env: { ...bench.env, ...WITHOUT_TIMERS },
     queueLeaseSeconds: 15,
-    onLog: () => undefined,
+    onLog,
   });
 }
 
@@ -77,8 +79,9 @@ async function measure({ bits, servers, processes, toldOf, retryAfter }: Case): 
     settings: { PGCMK_VAULT_SHARE: PUBLISHED_SHARE, PGCMK_MAX_INSTANCES: String(toldOf) },
   });
   let second: HostProcess | null = null;
+  const warnings = makeWarnings();
   try {
-    if (processes === 2) second = await startSecondHost(bench);
+    if (processes === 2) second = await startSecondHost(bench, warnings.hear);
     const { vault, stack, kek } = bench;
     await vault.setSwitches({ throttle: 'published', retryAfter });
     await sleep(11_000);
@@ -91,7 +94,8 @@ async function measure({ bits, servers, processes, toldOf, retryAfter }: Case): 
     }, 100);
     const since = performance.now();
     await vault.rotateKey(kek.name);
-    const isDone = async () => (await stack.stores.keks.read(kek))?.kek.value.rotation.state === 'completed';
+    const readKek = async () => (await stack.stores.keks.read(kek))?.kek.value;
+    const isDone = async () => (await readKek())?.rotation.state === 'completed';
     if (!(await until(isDone, 900))) throw new Error('the rotation did not end in 15 minutes');
     const seconds = (performance.now() - since) / 1000;
     clearInterval(sampler);
@@ -113,6 +117,9 @@ async function measure({ bits, servers, processes, toldOf, retryAfter }: Case): 
     const slow = perSecond.findIndex((count, index) => index > 2 && count < ceilingPerSecond / 2);
     const steadyEnd = slow === -1 ? lastIndex : Math.min(lastIndex, first + slow * 10);
     const perSecondAll = rate(first, lastIndex);
+    const dekOperationsPerServer = (counters['unwrapkey:64'] ?? 0) / servers;
+    const said = [...bench.warnings(), ...warnings.all];
+    const surplus = `epoch ${(await readKek())?.epoch} where 2 is one rotation; warnings: ${said.join(' | ') || 'none'}`;
     return {
       bits,
       servers,
@@ -126,7 +133,8 @@ async function measure({ bits, servers, processes, toldOf, retryAfter }: Case): 
       ofCeilingSteady: rate(first, steadyEnd) / ceilingPerSecond,
       ofVault: perSecondAll / vaultPerSecond,
       throttledShare: (counters['throttled'] ?? 0) / (calls - (counters['unauthorized'] ?? 0)),
-      dekOperationsPerServer: (counters['unwrapkey:64'] ?? 0) / servers,
+      dekOperationsPerServer,
+      ...(dekOperationsPerServer > 1.02 ? { surplus } : {}),
       perSecond,
     };
   } finally {
@@ -160,6 +168,7 @@ function checks(results: readonly LimitsResult[], short: boolean): readonly Chec
         target: short ? '≤ 1.1' : '≤ 1.02',
         measured: one.dekOperationsPerServer.toFixed(3),
         met: one.dekOperationsPerServer <= (short ? 1.1 : 1.02),
+        ...(one.surplus === undefined ? {} : { why: one.surplus }),
       },
     ]);
 }
