@@ -24,25 +24,39 @@ export interface SweepDeps {
 /** As long as until the sweep after next is half due: one that is late leaves no gap, one elsewhere soon counts alone. */
 const SHOWN_FOR = 1.5;
 
+/** Of many keys so many a second, or as many more as it takes to have asked for all well before the next sweep. */
+const KEYS_A_SECOND = 20;
+const WITHIN = 0.75;
+
+/**
+ * What isn't as it should be comes first. Of a large fleet the others come bit by bit: what an event asks about another
+ * key waits in the same queue.
+ */
 export function makeSweepFleet({ keks, queue, clock, meter, rules }: SweepDeps): () => Promise<void> {
-  const isDue = ({ kek, versions }: StoredKek, now: Date): boolean => {
+  /** null: not yet. */
+  const findDue = ({ kek, versions }: StoredKek, now: Date): 'unsettled' | 'settled' | null => {
     const { census, hold, epoch, fannedOutEpoch, rotation } = kek.value;
-    if (census === null || epoch !== fannedOutEpoch) return true;
+    if (census === null || epoch !== fannedOutEpoch) return 'unsettled';
     const age = (now.getTime() - census.countedAt.getTime()) / 1000;
     const lost = versions.some(({ value }) => value.inUse && value.verdict === 'revoke');
-    const unsettled = lost || hold !== null || census.notSettled > 0 || rotation.state === 'running';
-    return age >= (unsettled ? rules.unsettledSeconds : rules.sweepSeconds);
+    if (lost || hold !== null || census.notSettled > 0 || rotation.state === 'running')
+      return age >= rules.unsettledSeconds ? 'unsettled' : null;
+    return age >= rules.sweepSeconds ? 'settled' : null;
   };
   return async () => {
     const now = clock.now();
     const readings = makeFleetReadings(now);
-    const due: KekId[] = [];
+    const due: Record<'unsettled' | 'settled', KekId[]> = { unsettled: [], settled: [] };
     for await (const stored of keks.list({ vault: null })) {
       readings.add(toSnapshot(stored));
-      if (isDue(stored, now)) due.push(stored.kek.value.kek);
+      const found = findDue(stored, now);
+      if (found !== null) due[found].push(stored.kek.value.kek);
     }
     // Before the queue is asked: what it does or doesn't take says nothing about the fleet.
     meter.show(readings.all(), rules.everySeconds * SHOWN_FOR);
-    for (const kek of due) await queue.enqueueReconcile({ kek, cause: { kind: 'sweep' } });
+    const ordered = [...due.unsettled, ...due.settled];
+    const perSecond = Math.max(KEYS_A_SECOND, ordered.length / (rules.everySeconds * WITHIN));
+    for (const [index, kek] of ordered.entries())
+      await queue.enqueueReconcile({ kek, cause: { kind: 'sweep' } }, Math.floor(index / perSecond));
   };
 }

@@ -74,6 +74,32 @@ describe('sweepFleet', () => {
     expect(await sweeps()).toBe(true);
   });
 
+  test.each([
+    [50, 20],
+    [2000, 2000 / (0.75 * RULES.everySeconds)],
+  ])('of %i keys asks %d a second, those first that are not as they should be', async (count, perSecond) => {
+    const stored = await world.stores.keks.read(KEK);
+    if (stored === undefined) throw new Error('no key is held');
+    world.clock.advance(RULES.sweepSeconds);
+    const named = (name: string, change: object = {}) => {
+      const kek = { ...stored.kek.value, kek: { ...KEK, name }, ...change };
+      return { ...stored, kek: { ...stored.kek, value: kek } };
+    };
+    const settled = Array.from({ length: count - 1 }, (_, index) => named(`key-${index}`));
+    const held = named('late', { hold: { by: 'anna', reason: 'x', since: new Date(0), until: null } });
+    world.stores.keks.list = async function* () {
+      yield* [...settled, held];
+    };
+    await world.app.sweepFleet();
+    const waiting = world.queue.waiting('reconcile-keks');
+    const delays = waiting.map(
+      ({ visibleAt, insertedAt }) => (visibleAt.getTime() - insertedAt.getTime()) / 1000,
+    );
+    expect(waiting[0]?.message).toMatchObject({ kek: { name: 'late' }, cause: { kind: 'sweep' } });
+    expect(delays).toEqual(Array.from({ length: count }, (_, index) => Math.floor(index / perSecond)));
+    expect(delays.at(-1)).toBeLessThan(RULES.everySeconds);
+  });
+
   test('shows how the fleet is, for as long as until the next sweep is overdue', async () => {
     await world.app.sweepFleet();
     const { readings = [], seconds } = world.telemetry.shown ?? {};
