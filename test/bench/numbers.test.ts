@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { makeWarnings } from '../../bench/bench-stack.ts';
 import { fitLine } from '../../bench/growth.ts';
 import { percentiles } from '../../bench/percentiles.ts';
 import { addUp } from '../../bench/profile.ts';
@@ -78,5 +79,17 @@ describe('drawChart', () => {
     });
     expect(svg).toContain('A &lt; B &amp; C');
     expect(svg).toContain('points="64,348 696,44"');
+  });
+});
+
+describe('makeWarnings', () => {
+  test('keeps what a host warns of, and no more of it than anyone reads', () => {
+    const { hear, all } = makeWarnings();
+    hear('2026-01-02T03:04:05.678Z information rewrapDeks 1a2b3c4d: a warning was shown');
+    hear('2026-01-02T03:04:05.678Z warning rewrapDeks: renewing message 1: no answer');
+    hear('live-heap 123');
+    expect(all).toEqual(['2026-01-02T03:04:05.678Z warning rewrapDeks: renewing message 1: no answer']);
+    for (let line = 0; line < 200; line += 1) hear(`2026-01-02T03:04:05.678Z error host: ${line}`);
+    expect(all).toHaveLength(100);
   });
 });
