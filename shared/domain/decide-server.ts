@@ -143,8 +143,7 @@ export function decideRewrap(
 }
 
 /** It serves, only what was seen of it last isn't good. When it is lost, the epoch changes, and with it all work. */
-const isInDoubt = ({ verdict, status, retiredAt }: VersionState): boolean =>
-  verdict === 'serve' && status !== 'usable' && retiredAt === null;
+const isInDoubt = ({ verdict, status }: VersionState): boolean => verdict === 'serve' && status !== 'usable';
 
 const SHORTEST_WAIT_SECONDS = 10;
 const LONGEST_WAIT_SECONDS = 300;

@@ -115,15 +115,15 @@ export interface ChainHeadAt {
 
 const HEAD_ROW = 'head';
 
-/** A row of the table `audit`; `head` says where the chain ends. */
+/** A row of the table `audit`, by its sequence; `head` says where the chain ends. Of a record nothing may be missing. */
 function toRecord({ rowKey, columns }: TableRow) {
   const { outboxId, previousHash, hash, body } = columns;
-  if (rowKey === HEAD_ROW || typeof hash !== 'string') return undefined;
+  if (!/^\d+$/.test(rowKey)) return undefined;
   return {
     sequence: Number(rowKey),
     outboxId: String(outboxId),
     previousHash: String(previousHash),
-    hash,
+    hash: String(hash),
     body: joinPieces(columns, String(body)),
   };
 }

@@ -184,6 +184,16 @@ describe('following the chains', () => {
     });
   });
 
+  test('passes by rows that are no records', () => {
+    const a = makeChain('a', 1);
+    expect(
+      follow([row({ partitionKey: 'a', rowKey: '+1' }), ...a, row({ partitionKey: 'a', rowKey: '1x' })]),
+    ).toEqual({
+      heads: [{ chain: 'a', sequence: 1, hash: a[0]?.columns['hash'] }],
+      broken: [],
+    });
+  });
+
   test('joins a record that was long', () => {
     const record = chainRecord('a', null, 'outbox-1', 'one two three');
     const { columns } = toRow('a', record);
@@ -208,6 +218,15 @@ describe('following the chains', () => {
           at === 2 ? { ...one, columns: { ...one.columns, previousHash: 'f'.repeat(64) } } : one,
         ),
       3,
+    ],
+    [
+      'the last has lost its hash',
+      (rows) =>
+        rows.map((one, at) => {
+          const { hash, ...columns } = one.columns;
+          return at === 3 ? { ...one, columns } : { ...one, columns: { ...columns, hash: hash ?? '' } };
+        }),
+      4,
     ],
   ])('names the first record that does not follow where %s', (_, spoil, sequence) => {
     expect(follow([...spoil(makeChain('a', 4)), ...makeChain('b', 1)])).toMatchObject({
