@@ -139,14 +139,15 @@ function joinPieces(columns: TableRow['columns'], first: string): string {
 /**
  * Makes the heads in a pass over the table `audit` name the last record that the same pass has seen: records may be
  * appended between two pages, and a head that is ahead of its records is a fault. Rows of a chain come in order, its
- * head last.
+ * head last. The head of a chain whose last record has no hash stays as it is.
  */
 export function makeHeadSettler(): (row: TableRow) => TableRow {
   let last: ChainHeadAt | null = null;
   return (row) => {
     const record = toRecord(row);
+    const hasHash = typeof row.columns['hash'] === 'string';
     if (record !== undefined)
-      last = { chain: row.partitionKey, sequence: record.sequence, hash: record.hash };
+      last = hasHash ? { chain: row.partitionKey, sequence: record.sequence, hash: record.hash } : null;
     if (row.rowKey !== HEAD_ROW || last?.chain !== row.partitionKey) return row;
     return { ...row, columns: { ...row.columns, sequence: last.sequence, hash: last.hash } };
   };

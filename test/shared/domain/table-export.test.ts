@@ -163,6 +163,8 @@ describe('the head of a chain', () => {
     for (const record of makeChain('a', 1)) settle(record);
     expect(settle(alone)).toBe(alone);
     expect(settle(row({ partitionKey: 'a', rowKey: 'other' }))).toMatchObject({ rowKey: 'other' });
+    settle(row({ partitionKey: 'b', rowKey: '0000000000000009', columns: {} }));
+    expect(settle(alone)).toBe(alone);
   });
 });
 
